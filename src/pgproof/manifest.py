@@ -1,0 +1,293 @@
+"""What a backup is: the manifest, its parts and blocks, and the records kept beside it.
+
+The file format is described whole in docs/format.md. Everything here is a value; nothing does I/O.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+import msgspec
+
+from pgproof.errors import Damaged, UsageError
+from pgproof.evidence import Count
+
+FORMAT = 1
+
+Kind = Literal["logical"]
+Codec = Literal["gzip", "zstd", "none"]
+Encryption = Literal["gpg", "age", "none"]
+BlockKind = Literal["before", "data", "large-objects", "sequences", "after"]
+
+_SOURCE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+_ID = re.compile(r"(?P<source>[a-z0-9][a-z0-9_.-]{0,62})/(?P<stamp>\d{8}T\d{6}Z)-(?P<kind>[a-z]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose rows the backup holds; `columns` are those that COPY carries, in order.
+
+    `condition` restricts an extension's configuration table to the rows that are the user's
+    (PostgreSQL docs, "Extension Configuration Tables").
+    """
+
+    schema: str
+    name: str
+    columns: tuple[str, ...]
+    rows: int = 0
+    bytes: int = 0
+    condition: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    schema: str
+    name: str
+    last_value: int
+    is_called: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the snapshot gave: every table's rows and COPY bytes, sequences, large objects."""
+
+    tables: tuple[Table, ...] = ()
+    sequences: tuple[Sequence, ...] = ()
+    large_objects: Count = field(default_factory=Count)
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one block holds of one table: the table's place in the evidence, rows and COPY bytes."""
+
+    table: int
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of a part that decompresses by itself; `offset` and `size` count compressed bytes
+    before encryption, `plain` the bytes it decompresses to, `sha256` is of the compressed bytes."""
+
+    offset: int
+    size: int
+    plain: int
+    sha256: str
+    kind: BlockKind
+    shares: tuple[Share, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stored file; `size` and `sha256` are of the stored bytes, so that no key is needed to check it."""
+
+    name: str
+    size: int
+    sha256: str
+    codec: Codec = "none"
+    encryption: Encryption = "none"
+    blocks: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server that was read: versions as it states them, and its identity (pg_control_system)."""
+
+    version: str
+    version_num: int
+    system_identifier: str
+    standby: bool = False
+    lsn: str = ""
+
+    @property
+    def major(self) -> int:
+        return self.version_num // 10000
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What CREATE DATABASE needs to make the like of it, and what belongs to it outside its own dump."""
+
+    name: str
+    encoding: str
+    provider: str = "c"
+    collate: str = "C"
+    ctype: str = "C"
+    locale: str = ""
+    collation_version: str = ""
+    owner: str = ""
+    connection_limit: int = -1
+    size: int = 0
+    extensions: dict[str, str] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    comment: str = ""
+    grants: tuple[tuple[str, str, bool], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A backup, whole. It exists if and only if this does; it is written last."""
+
+    format: int
+    pgproof: str
+    source: str
+    kind: Kind
+    stamp: str
+    sequence: int
+    previous: str | None
+    began: datetime
+    ended: datetime
+    server: Server
+    database: Database
+    tools: dict[str, str]
+    settings: dict[str, str]
+    parts: tuple[Part, ...]
+    evidence: Evidence
+    notes: tuple[str, ...] = ()
+    config: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.source}/{self.stamp}-{self.kind}"
+
+    @property
+    def size(self) -> int:
+        """Stored bytes of all parts."""
+        return sum(part.size for part in self.parts)
+
+    def part(self, name: str) -> Part:
+        """The part called `name`, whatever its ending for encryption."""
+        for part in self.parts:
+            if part.name == name or part.name.removesuffix(".gpg").removesuffix(".age") == name:
+                return part
+        raise Damaged(f"backup {self.id} has no part {name}", hint="restore from another copy of this backup")
+
+    @property
+    def main(self) -> Part:
+        """The part that holds the SQL text."""
+        for part in self.parts:
+            if part.blocks:
+                return part
+        raise Damaged(f"backup {self.id} names no part with blocks", hint="restore from another backup")
+
+
+@dataclass(frozen=True, slots=True)
+class TableProof:
+    name: str
+    rows: int
+    digest: str
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one examination of a backup found: a `verify` of the stored bytes, or a `drill`."""
+
+    backup: str
+    kind: Literal["verify", "drill"]
+    at: datetime
+    ok: bool
+    seconds: float
+    findings: tuple[str, ...] = ()
+    server_version: str = ""
+    tables: tuple[TableProof, ...] = ()
+    checks: dict[str, bool] = field(default_factory=dict)
+    scope: str = ""
+
+
+State = Literal["stored", "intact", "proven", "damaged"]
+
+
+def state(records: "tuple[Record, ...] | list[Record]") -> State:
+    """What may be believed of a backup, from its records: the newest word on damage wins, then proof."""
+    ordered = sorted(records, key=lambda record: record.at)
+    if not ordered:
+        return "stored"
+    if not ordered[-1].ok:
+        return "damaged"
+    after_failure = _since_last_failure(ordered)
+    return "proven" if any(record.kind == "drill" for record in after_failure) else "intact"
+
+
+def _since_last_failure(ordered: list[Record]) -> list[Record]:
+    for index in range(len(ordered) - 1, -1, -1):
+        if not ordered[index].ok:
+            return ordered[index + 1 :]
+    return ordered
+
+
+def check_source_name(name: str) -> str:
+    """A source's name becomes a folder in every store: small letters, digits, `_`, `.`, `-`.
+
+    Raises UsageError.
+    """
+    if not _SOURCE.fullmatch(name) or ".." in name:
+        raise UsageError(
+            f"{name!r} cannot name a source",
+            hint="use small letters, digits, '_', '-' and '.', beginning with a letter or digit; at most 63",
+        )
+    return name
+
+
+def split_id(backup: str) -> tuple[str, str, str]:
+    """Source, stamp and kind of a backup's id. Raises UsageError when it is none."""
+    match = _ID.fullmatch(backup)
+    if not match:
+        raise UsageError(f"{backup!r} is not the id of a backup", hint="see `pgproof list`")
+    return match["source"], match["stamp"], match["kind"]
+
+
+def stamp_of(moment: datetime) -> str:
+    """The moment in UTC, to the second, as ids carry it: 20261123T020000Z."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+_HEAD = b'{"sha256":"'
+_NECK = b'","content":'
+_TAIL = b"}\n"
+_Value = TypeVar("_Value", Manifest, Record)
+
+
+def seal(value: Manifest | Record) -> bytes:
+    """The file for `value`: JSON, in which `sha256` is that of the exact bytes of `content`."""
+    content = msgspec.json.encode(value)
+    return _HEAD + hashlib.sha256(content).hexdigest().encode() + _NECK + content + _TAIL
+
+
+def seal_hash(sealed: bytes) -> str:
+    """The hash that names a sealed file; the next manifest carries it as `previous`."""
+    return sealed[len(_HEAD) : len(_HEAD) + 64].decode("ascii", "replace")
+
+
+def unseal(sealed: bytes, kind: type[_Value], name: str) -> _Value:
+    """The value in a sealed file. Raises Damaged if any bit of it is not as written, UsageError if
+    it was written by a newer pgproof. `name` is for the message."""
+    start = len(_HEAD) + 64 + len(_NECK)
+    content = sealed[start : -len(_TAIL)]
+    if sealed != _HEAD + hashlib.sha256(content).hexdigest().encode() + _NECK + content + _TAIL:
+        raise Damaged(f"{name} is damaged: its content does not match its own hash", hint=_COPY_HINT)
+    newer = msgspec.json.decode(content, type=dict[str, object]).get("format", FORMAT)
+    if newer != FORMAT:
+        raise UsageError(
+            f"{name} has format {newer}; this pgproof knows format {FORMAT}",
+            hint="use the version of pgproof that wrote it, or a newer one",
+        )
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{name} is not what pgproof writes: {error}", hint=_COPY_HINT) from error
+
+
+_COPY_HINT = "restore from another copy of this backup, or from another backup"

@@ -1,0 +1,1 @@
+"""Bytes in motion: sinks, child processes, compression, encryption, blocks, digests."""

@@ -1,0 +1,257 @@
+"""Child processes: each in its own group, with a deadline and a watchdog, its end believed only by its status.
+
+This is the one module that starts programs. A child dies with pgproof, even when pgproof is killed
+(prctl PR_SET_PDEATHSIG, by way of util-linux's `setpriv` where that is there).
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from pgproof.errors import ProgramFailed, Unreachable
+
+TAIL_BYTES = 4096
+GRACE_SECONDS = 5.0
+
+# What a child may know of our surroundings. Connection settings (PG*) are given explicitly, never inherited.
+_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSH_AUTH_SOCK", "KRB5CCNAME", "SSL_CERT_FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to start: argv (never a shell's line), extra environment, file descriptors to hand over.
+
+    `deadline` is the longest it may live, `idle` the longest it may do so without moving a byte,
+    both in seconds.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str] | None = None
+    pass_fds: Sequence[int] = ()
+    deadline: float = 24 * 3600.0
+    idle: float = 3600.0
+    cwd: str | None = None
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.argv[0])
+
+
+class Child:
+    """A running program. Use as a context manager: leaving it on an error ends the whole group."""
+
+    def __init__(self, program: Program, *, stdin: int | IO[bytes] | None = None, stdout: int | IO[bytes] | None = None) -> None:
+        self.program = program
+        self._began = self._moved = time.monotonic()
+        self._reason = ""
+        self._tail = b""
+        self._popen = _popen(program, stdin, stdout)
+        self._done = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._keep_tail, daemon=True),
+            threading.Thread(target=self._watch, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def tail(self) -> str:
+        """The end of what it wrote to stderr."""
+        return self._tail.decode("utf-8", "replace").strip()
+
+    def write(self, data: bytes) -> None:
+        """Push `data` into its standard input. Raises ProgramFailed when it no longer listens."""
+        assert self._popen.stdin is not None
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._popen.stdin.fileno(), rest) :]
+        except (BrokenPipeError, ValueError):
+            self.finish()
+            raise ProgramFailed(f"{self.program.name} stopped reading before the end") from None
+        self._moved = time.monotonic()
+
+    def end_input(self) -> None:
+        if self._popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.close()
+
+    def read(self, size: int = 1 << 18) -> bytes:
+        """Up to `size` bytes of its output; b'' only after it has ended well. Raises ProgramFailed."""
+        assert self._popen.stdout is not None
+        data = os.read(self._popen.stdout.fileno(), size)
+        self._moved = time.monotonic()
+        if not data:
+            self.finish()
+        return data
+
+    def chunks(self, size: int = 1 << 18) -> Iterator[bytes]:
+        while data := self.read(size):
+            yield data
+
+    def finish(self, *, accept: Sequence[int] = (0,)) -> int:
+        """Wait for the end; raise ProgramFailed unless its exit status is among `accept`."""
+        status = self._popen.wait()
+        self._close()
+        if self._reason or status not in accept:
+            raise ProgramFailed(self._describe(status), hint=_hint(status))
+        return status
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, grace: float = GRACE_SECONDS) -> None:
+        """End it and its whole group: `how` first, SIGKILL after `grace` seconds. Never raises."""
+        for number in (how, signal.SIGKILL):
+            if not self.running:
+                break
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(grace)
+        self._close()
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.stop(signal.SIGKILL if kind is not None else signal.SIGTERM)
+
+    def _close(self) -> None:
+        self._done.set()
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(2)
+        if self._popen.stderr is not None and not self._threads[0].is_alive():
+            self._popen.stderr.close()
+
+    def _keep_tail(self) -> None:
+        assert self._popen.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            while data := os.read(self._popen.stderr.fileno(), 4096):
+                self._tail = (self._tail + data)[-TAIL_BYTES:]
+                self._moved = time.monotonic()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.5):
+            now = time.monotonic()
+            if now - self._began > self.program.deadline:
+                self._reason = f"was stopped: it had run for {self.program.deadline:.0f} s, its deadline"
+            elif now - self._moved > self.program.idle:
+                self._reason = f"was stopped: it moved no byte for {self.program.idle:.0f} s"
+            else:
+                continue
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            return
+
+    def _describe(self, status: int) -> str:
+        said = f": {_last_lines(self.tail)}" if self.tail else ""
+        if self._reason:
+            return f"{self.program.name} {self._reason}{said}"
+        if status < 0:
+            more = " (out of memory?)" if status == -signal.SIGKILL else ""
+            return f"{self.program.name} was killed by signal {-status}{more}{said}"
+        return f"{self.program.name} ended with status {status}{said}"
+
+
+def run(program: Program, data: bytes = b"", *, accept: Sequence[int] = (0,)) -> bytes:
+    """Start `program`, give it `data`, return its whole output. Raises ProgramFailed.
+
+    For outputs that fit in memory; streams use Child.
+    """
+    with Child(program, stdin=subprocess.PIPE if data else None, stdout=subprocess.PIPE) as child:
+        feeder = threading.Thread(target=_feed, args=(child, data), daemon=True)
+        if data:
+            feeder.start()
+        output = b"".join(_raw_chunks(child))
+        if data:
+            feeder.join()
+        child.finish(accept=accept)
+        return output
+
+
+def reading(program: Program) -> Child:
+    """Start `program` to read its output."""
+    return Child(program, stdout=subprocess.PIPE)
+
+
+def filtering(program: Program) -> Child:
+    """Start `program` to write into it and read out of it, from two threads."""
+    return Child(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def background(program: Program, log: IO[bytes]) -> Child:
+    """Start `program` with its output in `log`, to run until it is stopped."""
+    return Child(program, stdout=log)
+
+
+def find(name: str) -> str | None:
+    """The absolute path of a program on PATH, or None."""
+    found = shutil.which(name)
+    return os.path.abspath(found) if found else None
+
+
+def _raw_chunks(child: Child) -> Iterator[bytes]:
+    assert child._popen.stdout is not None  # noqa: SLF001 - run() is Child's other half
+    while data := os.read(child._popen.stdout.fileno(), 1 << 18):  # noqa: SLF001
+        child._moved = time.monotonic()  # noqa: SLF001
+        yield data
+
+
+def _feed(child: Child, data: bytes) -> None:
+    with contextlib.suppress(ProgramFailed, OSError, ValueError):
+        child.write(data)
+    child.end_input()
+
+
+def _popen(program: Program, stdin: int | IO[bytes] | None, stdout: int | IO[bytes] | None) -> "subprocess.Popen[bytes]":
+    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    env |= {"LC_ALL": "C", **(program.env or {})}
+    try:
+        return subprocess.Popen(
+            [*_die_with_parent(), *program.argv],
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.DEVNULL if stdout is None else stdout,
+            stderr=subprocess.PIPE,
+            env=env,
+            pass_fds=program.pass_fds,
+            cwd=program.cwd,
+            process_group=0,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise Unreachable(
+            f"cannot start {program.name}: {error.strerror}", hint="`pgproof doctor` shows which programs are found"
+        ) from error
+
+
+def _die_with_parent() -> list[str]:
+    setpriv = find("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
+def _last_lines(text: str, count: int = 6) -> str:
+    return "\n".join(text.splitlines()[-count:])
+
+
+def _hint(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "look for the kernel's out-of-memory killer in `dmesg`"
+    return ""
