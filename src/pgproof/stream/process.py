@@ -255,3 +255,43 @@ def _hint(status: int) -> str:
     if status == -signal.SIGKILL:
         return "look for the kernel's out-of-memory killer in `dmesg`"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which process this is, on which host and since when, so that a dead one can be told for certain."""
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    def describe(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def identity() -> Identity:
+    """This process. `boot` names the boot and the PID namespace: pids mean nothing outside of both."""
+    return Identity(os.uname().nodename, _boot(), os.getpid(), _started(os.getpid()))
+
+
+def is_gone(other: Identity) -> bool:
+    """True only when it is certain: same boot, same PID namespace, and no such process."""
+    return other.boot == _boot() and _started(other.pid) != other.started
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Field 22 of /proc/PID/stat (proc(5)): the start, in clock ticks since boot; '' for no process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

@@ -1,0 +1,380 @@
+"""Backups in a store: draft, publish, list, open, forget, lock. A backup exists if its manifest does.
+
+Parts are written first and the manifest last; on deletion the manifest goes first. What no manifest
+names and is older than the grace time is an orphan.
+"""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
+
+import msgspec
+
+from pgproof.errors import AlreadyExists, Busy, Damaged, NotFound, PgproofError, UsageError
+from pgproof.manifest import (
+    Codec,
+    Kind,
+    Manifest,
+    Part,
+    Record,
+    seal,
+    seal_hash,
+    split_id,
+    stamp_of,
+    state,
+    unseal,
+)
+from pgproof.stores.store import Entry, Store
+from pgproof.stream import process
+from pgproof.stream.encrypt import Key
+from pgproof.stream.part import PartWriter, part_name
+
+MANIFEST = "manifest.json"
+GRACE = timedelta(days=1)
+LEASE = timedelta(minutes=5)
+_RENEW_SECONDS = 60.0
+_MOST_BYTES = 1 << 30  # a manifest larger than this is none of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup as the repository sees it: what it is, what was found of it, whether it is pinned."""
+
+    manifest: Manifest
+    records: tuple[Record, ...]
+    pinned: bool
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def state(self) -> Literal["stored", "intact", "proven", "damaged"]:
+        return state(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A backup whose manifest or record cannot be believed."""
+
+    id: str
+    error: PgproofError
+
+
+class Repository:
+    """The backups in one store. `clock` gives the time in UTC."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.store = store
+        self._clock = clock
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def backups(self, source: str | None = None) -> tuple[list[Backup], list[Broken]]:
+        """All backups, of one source or of all, in order of source and sequence; and what is broken."""
+        names = self._by_backup(source)
+        whole: list[Backup] = []
+        broken: list[Broken] = []
+        for backup, inside in names.items():
+            if MANIFEST not in inside:
+                continue
+            try:
+                whole.append(self._backup(backup, inside))
+            except PgproofError as error:
+                broken.append(Broken(backup, error))
+        whole.sort(key=lambda one: (one.manifest.source, one.manifest.sequence, one.id))
+        return whole, broken
+
+    def find(self, name: str, source: str | None = None) -> Backup:
+        """The backup that `name` means: an id, an unambiguous prefix of one, `latest`, `latest:KIND`,
+        or a source's name for its latest. Raises UsageError or Damaged."""
+        exact = self._exact(name)
+        if exact:
+            return exact
+        whole, broken = self.backups(source)
+        chosen = _matching(name, whole)
+        if not chosen:
+            for one in broken:
+                if one.id.startswith(name):
+                    raise one.error
+            raise UsageError(f"there is no backup {name!r}", hint="`pgproof list` shows what there is")
+        return chosen
+
+    def manifest(self, backup: str) -> Manifest:
+        """Raises NotFound, Damaged (also when it is another backup's)."""
+        found = unseal(self._read(f"{backup}/{MANIFEST}"), Manifest, f"the manifest of {backup}")
+        if found.id != backup:
+            raise Damaged(
+                f"the manifest at {backup} is that of {found.id}", hint="files were moved or swapped; put them back"
+            )
+        return found
+
+    def records(self, backup: str) -> tuple[Record, ...]:
+        names = [entry.name for entry in self.store.list(f"{backup}/proofs/")]
+        return tuple(self._record(name, backup) for name in names)
+
+    def open_part(self, manifest: Manifest, part: Part, start: int = 0, length: int | None = None) -> BinaryIO:
+        return self.store.open(f"{manifest.id}/{part.name}", start, length)
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def draft(self, source: str, kind: Kind, began: datetime, key: Key) -> "Draft":
+        """Begin a backup. Leaving the draft without publish() removes every part of it."""
+        stamp = stamp_of(began)
+        while any(self.store.list(f"{source}/{stamp}-{kind}/")):
+            began += timedelta(seconds=1)
+            stamp = stamp_of(began)
+        return Draft(self, source, kind, stamp, key)
+
+    def publish(self, manifest: Manifest, lease: "Lease") -> Manifest:
+        """Write the manifest, which makes the backup exist. Raises Busy if the lease was lost."""
+        sequence, previous = self._head(manifest.source)
+        final = replace(manifest, sequence=sequence + 1, previous=previous)
+        lease.check()
+        self._write(f"{final.id}/{MANIFEST}", seal(final))
+        return final
+
+    def add_record(self, record: Record) -> None:
+        """Keep what an examination found, beside the backup."""
+        stamp = stamp_of(record.at)
+        for attempt in range(100):
+            with contextlib.suppress(AlreadyExists):
+                self._write(f"{record.backup}/proofs/{stamp}{f'-{attempt}' if attempt else ''}.json", seal(record))
+                return
+
+    def keep(self, backup: str, *, release: bool = False) -> None:
+        """Pin a backup against pruning, or let it go."""
+        name = f"{backup}/kept.json"
+        if release:
+            self.store.delete(name)
+        else:
+            self._write(name, msgspec.json.encode({"kept": self._clock().isoformat()}) + b"\n", replace=True)
+
+    def forget(self, backup: str) -> None:
+        """Delete a backup: the manifest first, so that no half of it is ever listed."""
+        manifest = self.manifest(backup)
+        self.store.delete(f"{backup}/{MANIFEST}")
+        for part in manifest.parts:
+            self.store.delete(f"{backup}/{part.name}")
+        for entry in list(self.store.list(f"{backup}/")):
+            self.store.delete(entry.name)
+
+    def orphans(self, now: datetime) -> list[Entry]:
+        """Files in backup folders without a manifest, older than the grace time. Only folders whose
+        names are ids of ours are looked at: what a user put beside them is never touched."""
+        found = []
+        for inside in self._by_backup(None).values():
+            entries = list(inside.values())
+            if MANIFEST not in inside and all(now - entry.modified > GRACE for entry in entries):
+                found += entries
+        return found
+
+    def lock(self, source: str, purpose: str) -> "Lease":
+        """The right to write backups of `source`. Raises Busy; a stale lock is broken when that is safe."""
+        return Lease(self, source, purpose)
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _by_backup(self, source: str | None) -> dict[str, dict[str, Entry]]:
+        grouped: dict[str, dict[str, Entry]] = {}
+        for entry in self.store.list(f"{source}/" if source else ""):
+            parts = entry.name.split("/", 2)
+            if len(parts) == 3 and _is_id(f"{parts[0]}/{parts[1]}"):
+                grouped.setdefault(f"{parts[0]}/{parts[1]}", {})[parts[2]] = entry
+        return grouped
+
+    def _backup(self, backup: str, inside: dict[str, Entry]) -> Backup:
+        records = (self._record(entry.name, backup) for name, entry in inside.items() if name.startswith("proofs/"))
+        return Backup(self.manifest(backup), tuple(records), "kept.json" in inside)
+
+    def _exact(self, name: str) -> Backup | None:
+        if not _is_id(name):
+            return None
+        inside = self._by_backup(split_id(name)[0]).get(name, {})
+        return self._backup(name, inside) if MANIFEST in inside else None
+
+    def _record(self, name: str, backup: str) -> Record:
+        record = unseal(self._read(name), Record, f"the record {name}")
+        if record.backup != backup:
+            raise Damaged(f"the record {name} is about {record.backup}", hint="files were moved or swapped; put them back")
+        return record
+
+    def _head(self, source: str) -> tuple[int, str | None]:
+        """Sequence and hash of the newest manifest of a source; order comes from the sequence."""
+        newest, digest = 0, None
+        for backup, inside in self._by_backup(source).items():
+            if MANIFEST not in inside:
+                continue
+            sealed = self._read(f"{backup}/{MANIFEST}")
+            with contextlib.suppress(Damaged):
+                sequence = unseal(sealed, Manifest, backup).sequence
+                if sequence > newest:
+                    newest, digest = sequence, seal_hash(sealed)
+        return newest, digest
+
+    def _read(self, name: str) -> bytes:
+        with self.store.open(name) as stream:
+            return stream.read(_MOST_BYTES)
+
+    def _write(self, name: str, data: bytes, *, replace: bool = False) -> None:
+        with self.store.create(name, replace=replace) as sink:
+            sink.write(data)
+
+
+class Draft:
+    """A backup in the making."""
+
+    def __init__(self, repository: Repository, source: str, kind: Kind, stamp: str, key: Key) -> None:
+        self._repository = repository
+        self.source, self.kind, self.stamp = source, kind, stamp
+        self._key = key
+        self._parts: list[Part] = []
+        self._published = False
+
+    @property
+    def id(self) -> str:
+        return f"{self.source}/{self.stamp}-{self.kind}"
+
+    def part(self, stem: str, codec: Codec) -> PartWriter:
+        """A new part of this backup (the Parts protocol)."""
+        name = part_name(stem, codec, self._key)
+        stored = self._repository.store.create(f"{self.id}/{name}")
+        return PartWriter(name, codec, self._key, stored, self._parts.append)
+
+    def publish(self, manifest: Manifest, lease: "Lease") -> Manifest:
+        """Commit: `manifest` with the parts that were written. Returns it as stored."""
+        final = self._repository.publish(replace(manifest, parts=tuple(self._parts)), lease)
+        self._published = True
+        return final
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._published:
+            return
+        for part in self._parts:
+            with contextlib.suppress(PgproofError):
+                self._repository.store.delete(f"{self.id}/{part.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, and until when it is believed."""
+
+    token: str
+    purpose: str
+    process: process.Identity
+    expires: datetime
+
+
+class Lease:
+    """A lock with an expiry, renewed while it is held; a lost one is noticed before the commit."""
+
+    def __init__(self, repository: Repository, source: str, purpose: str) -> None:
+        self._repository, self._name = repository, f"{source}/lock.json"
+        self._source, self._purpose = source, purpose
+        self._token = secrets.token_hex(16)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self._write(replace=False)
+        except AlreadyExists:
+            self._break_stale()
+            self._take_again()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        with contextlib.suppress(PgproofError):
+            if self._mine():
+                self._repository.store.delete(self._name)
+
+    def check(self) -> None:
+        """Raise Busy unless the lock is still ours (we may have been stopped for longer than the lease)."""
+        if not self._mine():
+            raise Busy(f"the lock on {self._source} was lost while this run was stopped", hint="run it again")
+
+    def _take_again(self) -> None:
+        try:
+            self._write(replace=False)
+        except AlreadyExists:
+            raise Busy(f"another run took the lock on {self._source} just now", hint="try again later") from None
+
+    def _break_stale(self) -> None:
+        holder = self._holder()
+        if holder is None:
+            return
+        gone = process.is_gone(holder.process)
+        if not gone and holder.expires > self._repository._clock():  # noqa: SLF001 - Lease is Repository's other half
+            raise Busy(
+                f"{holder.process.describe()} holds the lock on {self._source} for its {holder.purpose}",
+                hint=f"try again later; unless it is renewed, the lock ends at {holder.expires:%Y-%m-%d %H:%M:%S} UTC",
+            )
+        self._repository.store.delete(self._name)
+
+    def _holder(self) -> Holder | None:
+        try:
+            return msgspec.json.decode(self._repository._read(self._name), type=Holder)  # noqa: SLF001
+        except NotFound:
+            return None
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            raise Busy(
+                f"the lock file of {self._source} cannot be read",
+                hint=f"make sure that no other pgproof works on this store, then delete {self._name} in it",
+            ) from None
+
+    def _mine(self) -> bool:
+        holder = self._holder()
+        return holder is not None and holder.token == self._token
+
+    def _write(self, *, replace: bool) -> None:
+        expires = self._repository._clock() + LEASE  # noqa: SLF001
+        holder = Holder(self._token, self._purpose, process.identity(), expires)
+        self._repository._write(self._name, msgspec.json.encode(holder) + b"\n", replace=replace)  # noqa: SLF001
+
+    def _renew(self) -> None:
+        while not self._stop.wait(_RENEW_SECONDS):
+            with contextlib.suppress(PgproofError):
+                if not self._mine():
+                    return
+                self._write(replace=True)
+
+
+def _is_id(name: str) -> bool:
+    try:
+        split_id(name)
+    except UsageError:
+        return False
+    return True
+
+
+def _matching(name: str, backups: list[Backup]) -> Backup | None:
+    word, _, kind = name.partition(":")
+    if word == "latest" or any(one.manifest.source == word for one in backups):
+        of_kind = [one for one in backups if not kind or one.manifest.kind == kind]
+        of_source = [one for one in of_kind if word in ("latest", one.manifest.source)]
+        sources = {one.manifest.source for one in of_source}
+        if len(sources) > 1:
+            raise UsageError(
+                f"{name!r} could be of any of {', '.join(sorted(sources))}", hint="name the source instead of `latest`"
+            )
+        return of_source[-1] if of_source else None
+    chosen = [one for one in backups if one.id.startswith(name) or one.id.split("/")[1].startswith(name)]
+    if len(chosen) > 1:
+        raise UsageError(
+            f"{name!r} is the beginning of {len(chosen)} backups: {', '.join(one.id for one in chosen[:5])}",
+            hint="give more of the id",
+        )
+    return chosen[0] if chosen else None

@@ -1,0 +1,1 @@
+"""Bytes at rest: a store keeps them under names, in six methods."""

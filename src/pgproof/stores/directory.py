@@ -1,0 +1,285 @@
+"""A directory as a store, on a local disk or a mounted one: durable, private, never on the wrong disk.
+
+A write goes to a temporary name beside the target, then fsync, rename into place, fsync of the
+directory: after that it survives a power cut (tests/faults/test_power_cut.py). A failed fsync is not
+tried again on the same file: the run fails and the file is gone.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import stat as modes
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, NoReturn, cast
+
+from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
+from pgproof.stores.store import Entry
+from pgproof.stream.sink import Sink
+
+MARKER = ".pgproof-store"
+_TEMPORARY = ".pgproof-tmp-"
+_NAME = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DirectoryStore:
+    """Objects are files below `root`; directories 0700, files 0600, whatever the umask."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def create(self, name: str, *, replace: bool = False) -> Sink:
+        return _FileSink(self, _checked(name), replace=replace)
+
+    def open(self, name: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        with _translated(name):
+            stream = os.fdopen(self._open(name), "rb", buffering=1 << 18)
+        stream.seek(start)
+        return stream if length is None else cast(BinaryIO, _Window(stream, length))
+
+    def stat(self, name: str) -> Entry:
+        with _translated(name):
+            fd = self._open(name)
+            try:
+                return _entry(name, os.fstat(fd))
+            finally:
+                os.close(fd)
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        folder = prefix.rpartition("/")[0]
+        with _translated(prefix):
+            found = sorted(self._walk(folder))
+        for name, status in found:
+            if name.startswith(prefix):
+                yield _entry(name, status)
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        with contextlib.suppress(NotFound), _translated(name):
+            path.unlink()
+            _sync_directory(path.parent)
+        self._remove_empty(path.parent)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def leftovers(self) -> Iterator[tuple[Path, float]]:
+        """Unfinished files of writers that were killed, with their age's beginning (st_mtime)."""
+        for folder, _, files in os.walk(self.root):
+            for name in files:
+                if name.startswith(_TEMPORARY):
+                    path = Path(folder, name)
+                    with contextlib.suppress(OSError):
+                        yield path, path.lstat().st_mtime
+
+    def _path(self, name: str) -> Path:
+        return self.root / _checked(name)
+
+    def _open(self, name: str) -> int:
+        fd = os.open(self._path(name), os.O_RDONLY | _FLAGS)
+        if not modes.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise NotFound(f"{name} is not a file in {self.root}", hint="a store holds ordinary files only")
+        return fd
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
+        base = self.root / folder if folder else self.root
+        if not self.root.is_dir():
+            raise Unreachable(f"the store {self.root} is not there", hint="is it mounted? `pgproof init` makes a new one")
+        with contextlib.suppress(FileNotFoundError), os.scandir(base) as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(name)
+                elif _is_object(entry):
+                    yield name, entry.stat(follow_symlinks=False)
+
+    def _remove_empty(self, folder: Path) -> None:
+        while folder != self.root and self.root in folder.parents:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+
+class _FileSink(Sink):
+    def __init__(self, store: DirectoryStore, name: str, *, replace: bool) -> None:
+        self._name, self._replace = name, replace
+        self._target = store.root / name
+        with _translated(name):
+            _make_directories(self._target.parent)
+            self._temporary = self._target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
+            self._fd = os.open(self._temporary, flags, 0o600)
+            os.fchmod(self._fd, 0o600)
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        with _translated(self._name):
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+
+    def commit(self) -> None:
+        with _translated(self._name):
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            self._rename()
+            _sync_directory(self._target.parent)
+
+    def _rename(self) -> None:
+        if self._replace:
+            self._temporary.rename(self._target)
+            return
+        # link() fails when the name is taken, which rename() does not; some file systems have no links.
+        try:
+            os.link(self._temporary, self._target)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS) or self._target.exists():
+                raise
+            self._temporary.rename(self._target)
+        else:
+            self._temporary.unlink()
+
+    def abort(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+            self._target.parent.rmdir()
+
+
+class _Window:
+    """The next `length` bytes of a file."""
+
+    def __init__(self, stream: BinaryIO, length: int) -> None:
+        self._stream, self._left = stream, length
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = self._stream.read(wanted)
+        self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> "_Window":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_marker(root: Path) -> str | None:
+    """The id that a store's marker file gives it, or None where there is none."""
+    try:
+        return str(json.loads((root / MARKER).read_text())["store"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise Unreachable(f"the marker of the store {root} cannot be read: {error}", hint=_MARKER_HINT) from error
+
+
+def make_marker(root: Path) -> str:
+    """Make `root` a store, with a new id, and return the id. What lies there already is left alone."""
+    store = secrets.token_hex(16)
+    content = json.dumps({"store": store, "about": "pgproof keeps backups here; do not remove this file"})
+    with _translated(str(root)):
+        _make_directories(root)
+    with DirectoryStore(root).create(MARKER) as sink:
+        sink.write(content.encode() + b"\n")
+    return store
+
+
+def check_mounted(root: Path, expected: str | None, *, mount: bool) -> None:
+    """Refuse a path that is not the store that was configured: an unmounted disk must not fill the root.
+
+    `expected` is the id remembered for this path. Raises Refused.
+    """
+    if mount and not _on_mount(root):
+        raise Refused(f"{root} is configured as a mount point and nothing is mounted there", hint="mount it, then try again")
+    found = read_marker(root)
+    if expected is not None and found != expected:
+        what = "has no marker file" if found is None else "is another store"
+        raise Refused(
+            f"{root} {what}: it is not the store that was used before",
+            hint=f"is its disk mounted? If it was replaced on purpose, run `pgproof init --new-store {root}`",
+        )
+
+
+_MARKER_HINT = f"a store has a file {MARKER}; is the disk whole and mounted?"
+
+
+def _on_mount(root: Path) -> bool:
+    folder = root if root.exists() else root.parent
+    return os.path.ismount(root) or folder.stat().st_dev != Path("/").stat().st_dev
+
+
+def _is_object(entry: "os.DirEntry[str]") -> bool:
+    return (
+        entry.is_file(follow_symlinks=False)
+        and not entry.name.startswith(_TEMPORARY)
+        and entry.name != MARKER
+        and _NAME.fullmatch(entry.name) is not None
+    )
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name) or any(part in (".", "..") for part in name.split("/")):
+        raise PgproofError(f"{name!r} cannot be a name in a store", hint="this is a fault in pgproof: please report it")
+    return name
+
+
+def _entry(name: str, status: os.stat_result) -> Entry:
+    return Entry(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _make_directories(folder: Path) -> None:
+    """Make `folder` and its missing parents, 0700, each made durable in its parent."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(0o700)
+            path.chmod(0o700)
+            _sync_directory(path.parent)
+
+
+def _sync_directory(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _raise(error, name)
+
+
+def _raise(error: OSError, name: str) -> NoReturn:
+    said = f"{name}: {error.strerror or error}"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        raise NotFound(f"{name} is not in the store", hint="see `pgproof list`") from error
+    if error.errno == errno.EEXIST:
+        raise AlreadyExists(f"{name} is in the store already", hint="nothing stored is overwritten") from error
+    if error.errno == errno.ELOOP:
+        raise Refused(f"{name} is a symbolic link in the store", hint="a store holds ordinary files only") from error
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise Unreachable(f"the store is full: {said}", hint="make room; `pgproof prune` shows what may go") from error
+    raise Unreachable(f"the store does not do its work: {said}", hint="look at the disk and its mount") from error

@@ -1,0 +1,48 @@
+"""The store, whole: six methods. Every store passes tests/conformance/test_store.py."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from pgproof.stream.sink import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored object: its name with `/` between the parts, its size in bytes, when it was committed."""
+
+    name: str
+    size: int
+    modified: datetime
+
+
+class Store(Protocol):
+    """Names are relative, of ASCII letters, digits and `_.-`, with `/` between; nothing is overwritten
+    unless `replace` says so. Every method raises Unreachable when the store does not answer."""
+
+    def create(self, name: str, *, replace: bool = False) -> Sink:
+        """A sink for a new object: nothing visible before commit(), durable after.
+
+        commit() raises AlreadyExists when the name is taken and `replace` is not given: of two
+        writers of one name exactly one wins.
+        """
+        ...
+
+    def open(self, name: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        """The bytes from `start`, `length` of them or all. Raises NotFound."""
+        ...
+
+    def stat(self, name: str) -> Entry:
+        """Raises NotFound."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """What begins with `prefix`, sorted by name; never unfinished ones."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Absent is no error."""
+        ...
+
+    def close(self) -> None: ...
