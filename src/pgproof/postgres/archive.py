@@ -184,8 +184,8 @@ def _attach(entries: list[TocEntry], by_id: dict[int, TocEntry], chosen: set[int
             if all(number in chosen for number in needs):
                 chosen.add(entry.id)
                 grown = True
-            elif entry.description == "TABLE ATTACH" and set(needs) & roots:
-                _close(set(needs), by_id, chosen)
+            elif entry.description == "TABLE ATTACH" and any(by_id[n].rest != entry.rest for n in set(needs) & roots):
+                _close(set(needs), by_id, chosen)  # a partitioned table brings its partitions along
                 roots |= set(needs)
                 grown = True
             elif entry.description == "FK CONSTRAINT" and any(number in roots for number in needs):
