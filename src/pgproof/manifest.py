@@ -60,6 +60,7 @@ class Evidence:
     tables: tuple[Table, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     large_objects: Count = field(default_factory=Count)
+    refreshed: tuple[tuple[str, str], ...] = ()  # populated materialized views, each after those it reads
 
     @property
     def rows(self) -> int:

@@ -64,7 +64,8 @@ class Dump:
             with part(f"{self.name}.sql", self.codec) as out:
                 evidence = run.write_text(out, schema, database, identity)
             _same_server(snapshot.session, identity)
-        return Captured(identity, database, {"pg_dump": tools.version}, snapshot.settings, evidence, tuple(notes))
+            settings = snapshot.settings | {"python_codec": snapshot.session.codec}
+        return Captured(identity, database, {"pg_dump": tools.version}, settings, evidence, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,11 @@ class _Run:
             self._append(out, statements, "sequences")
             after = text.section(self.tools, path, fd, "post-data", archive.without(entries, "EVENT TRIGGER"))
             views = catalog.materialized_views(self.snapshot.session)
-            refresh = [line.encode(codec) for line in text.refresh_statements(views)]
+            refresh = [line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)]
             triggers = self._event_triggers(path, fd, entries)
             self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
-        return replace(evidence, sequences=tuple(found), large_objects=objects)
+        refreshed = tuple((view.schema, view.name) for view in views)
+        return replace(evidence, sequences=tuple(found), large_objects=objects, refreshed=refreshed)
 
     def _event_triggers(self, path: str, fd: int, entries: list[archive.TocEntry]) -> Iterator[bytes]:
         """Last of all, so that they do not fire on what comes before them."""

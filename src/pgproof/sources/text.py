@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 
 from pgproof.manifest import Database, Sequence, Server
 from pgproof.postgres import archive
-from pgproof.postgres.catalog import MaterializedView
 from pgproof.postgres.sql import literal, qualified
 from pgproof.postgres.tools import Tools
 from pgproof.stream import process
@@ -85,6 +84,6 @@ def sequence_statements(sequences: Iterable[Sequence]) -> Iterator[str]:
         yield f"SELECT pg_catalog.setval({target}, {one.last_value}, {'true' if one.is_called else 'false'});\n"
 
 
-def refresh_statements(views: Iterable[MaterializedView]) -> Iterator[str]:
-    for view in views:
-        yield f"REFRESH MATERIALIZED VIEW {qualified(view.schema, view.name)};\n"
+def refresh_statements(views: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for schema, view in views:
+        yield f"REFRESH MATERIALIZED VIEW {qualified(schema, view)};\n"
