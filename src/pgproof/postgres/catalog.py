@@ -18,7 +18,7 @@ _BATCH = 500
 
 # Ours to dump: neither temporary nor a system's; an extension's only where it says so (extconfig).
 _OURS = """
-    n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
+    n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'
@@ -57,7 +57,7 @@ def tables(session: Session) -> list[Heap]:
             coalesce((SELECT e.extcondition[array_position(e.extconfig, c.oid)]
                       FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig)), '')
         {_FROM} LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
-        WHERE c.relkind = 'r' AND {_OURS.replace("%%", "%")}
+        WHERE c.relkind = 'r' AND {_OURS}
         ORDER BY 5 DESC, 2, 3""")
     ranges = session.version_num >= 140000  # TID range scans
     return [
@@ -71,7 +71,7 @@ def unreadable(session: Session) -> tuple[list[str], list[str]]:
     found = session.rows(f"""
         SELECT n.nspname, c.relname, coalesce(pg_catalog.row_security_active(c.oid), false),
             NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
-        {_FROM} WHERE c.relkind IN ('r', 'S') AND {_OURS.replace("%%", "%")} ORDER BY 1, 2""")
+        {_FROM} WHERE c.relkind IN ('r', 'S') AND {_OURS} ORDER BY 1, 2""")
     denied = [readable(schema, relation) for schema, relation, _, no in found if no]
     hidden = [readable(schema, relation) for schema, relation, active, no in found if active and not no]
     return denied, hidden
@@ -89,7 +89,7 @@ def unreadable_large_objects(session: Session) -> int:
 
 def sequences(session: Session) -> list[Sequence]:
     """Every sequence with the value it stands at."""
-    found = session.rows(f"SELECT n.nspname, c.relname {_FROM} WHERE c.relkind = 'S' AND {_OURS.replace('%%', '%')} ORDER BY 1, 2")
+    found = session.rows(f"SELECT n.nspname, c.relname {_FROM} WHERE c.relkind = 'S' AND {_OURS} ORDER BY 1, 2")
     result: list[Sequence] = []
     for start in range(0, len(found), _BATCH):
         batch = found[start : start + _BATCH]
@@ -106,7 +106,7 @@ def materialized_views(session: Session) -> list[MaterializedView]:
     """The populated ones, each after those it reads, also by way of views."""
     views = session.rows(f"""
         SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text = 'm', c.relispopulated {_FROM}
-        WHERE c.relkind IN ('m', 'v') AND {_OURS.replace("%%", "%")} ORDER BY 2, 3""")
+        WHERE c.relkind IN ('m', 'v') AND {_OURS} ORDER BY 2, 3""")
     edges = session.rows("""
         SELECT DISTINCT r.ev_class::int8, d.refobjid::int8 FROM pg_catalog.pg_rewrite r
         JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
@@ -124,7 +124,7 @@ def materialized_views(session: Session) -> list[MaterializedView]:
 def invalid_indexes(session: Session) -> list[str]:
     found = session.rows(f"""
         SELECT n.nspname, c.relname {_FROM} JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-        WHERE NOT i.indisvalid AND c.relkind = 'i' AND {_OURS.replace("%%", "%")} ORDER BY 1, 2""")
+        WHERE NOT i.indisvalid AND c.relkind = 'i' AND {_OURS} ORDER BY 1, 2""")
     return [readable(*row) for row in found]
 
 
@@ -243,13 +243,11 @@ def create_database(new: str, like: Database, *, owner: str | None, version_num:
 
 
 def database_statements(new: str, like: Database) -> list[str]:
-    """What belongs to a database and is not in its dump: connection limit, settings, comment, grants."""
+    """What belongs to a database and is not in its dump: connection limit, settings, grants."""
     made = []
     if like.connection_limit != -1:
         made.append(f"ALTER DATABASE {name(new)} CONNECTION LIMIT {like.connection_limit}")
     made += [f"ALTER DATABASE {name(new)} SET {key} TO {_setting(key, value)}" for key, value in like.settings]
-    if like.comment:
-        made.append(f"COMMENT ON DATABASE {name(new)} IS {literal(like.comment)}")
     if like.grants is not None:
         made.append(f"REVOKE ALL ON DATABASE {name(new)} FROM PUBLIC")
         for right, grantee, option in like.grants:

@@ -41,6 +41,17 @@ def section(tools: Tools, archive_path: str, fd: int, which: str, use_list: str 
         yield from _lines_of([*argv, f"--use-list={list_path}", archive_path], (fd, list_fd))
 
 
+def schema_text(tools: Tools, archive_path: str, fd: int) -> Iterator[bytes]:
+    """All of a schema archive as text, without restriction lines and trailer."""
+    yield from _lines_of([tools.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file=-", archive_path], (fd,))
+
+
+def pieces(schema: str) -> Iterator[str]:
+    """The objects in schema text, each with its heading; what says which server it came from is left out."""
+    for piece in schema.split("\n--\n-- Name: ")[1:]:
+        yield piece.rstrip()
+
+
 def _lines_of(argv: list[str], fds: tuple[int, ...]) -> Iterator[bytes]:
     with process.reading(process.Program(argv, pass_fds=fds)) as child:
         yield from without_guards(_lines(child.chunks()))

@@ -53,6 +53,17 @@ class Reading:
         with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
             return stream.read()
 
+    def open_up(self, part: Part, progress: Progress) -> None:
+        """Decrypt and decompress all of a part, in bounded memory, and keep nothing. Raises Damaged."""
+        if part.blocks:
+            for block, data in self.blocks(part):
+                plain_text(block, data, part.codec, part.name)
+                progress.advance(block.size)
+            return
+        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
+            while data := stream.read(_STRIDE):
+                progress.advance(len(data))
+
     def blocks(self, part: Part, wanted: Callable[[Block], bool] = lambda _: True) -> Iterator[tuple[Block, bytes]]:
         """The wanted blocks, still compressed, each authenticated. An encrypted part is read through;
         of another only the bytes of wanted blocks are read."""
