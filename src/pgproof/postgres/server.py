@@ -67,6 +67,11 @@ class Address:
             raise _bad_conninfo(error) from error
         return str(parts.get("dbname") or parts.get("user") or os.environ.get("PGDATABASE") or "postgres")
 
+    @property
+    def host(self) -> str:
+        """The host as it is written, which may be a socket's folder; '' for libpq's default."""
+        return str(conninfo.conninfo_to_dict(self.conninfo).get("host") or "")
+
     def describe(self) -> str:
         """Host, port and database, without user or secret."""
         try:
