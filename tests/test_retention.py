@@ -145,7 +145,7 @@ any_policies = st.builds(
 policies = any_policies.filter(
     lambda p: (
         p.keep_within is not None
-        or 0 < p.keep_last + p.keep_hourly + p.keep_daily + p.keep_weekly + p.keep_monthly + p.keep_yearly
+        or p.keep_last + p.keep_hourly + p.keep_daily + p.keep_weekly + p.keep_monthly + p.keep_yearly > 0
     )
 )
 STATES: tuple[State, ...] = ("stored", "intact", "proven", "damaged")
