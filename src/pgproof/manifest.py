@@ -60,6 +60,7 @@ class Evidence:
     tables: tuple[Table, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     large_objects: Count = field(default_factory=Count)
+    refreshed: tuple[tuple[str, str], ...] = ()  # populated materialized views, each after those it reads
 
     @property
     def rows(self) -> int:
@@ -167,20 +168,17 @@ class Manifest:
         """Stored bytes of all parts."""
         return sum(part.size for part in self.parts)
 
-    def part(self, name: str) -> Part:
-        """The part called `name`, whatever its ending for encryption."""
+    def part(self, stem: str) -> Part:
+        """The part made as `stem`, whatever endings codec and encryption gave it. Raises Damaged."""
         for part in self.parts:
-            if part.name == name or part.name.removesuffix(".gpg").removesuffix(".age") == name:
+            if part.name == stem or part.name.startswith(f"{stem}."):
                 return part
-        raise Damaged(f"backup {self.id} has no part {name}", hint="restore from another copy of this backup")
+        raise Damaged(f"backup {self.id} has no part {stem}", hint="restore from another copy of this backup")
 
     @property
     def main(self) -> Part:
-        """The part that holds the SQL text."""
-        for part in self.parts:
-            if part.blocks:
-                return part
-        raise Damaged(f"backup {self.id} names no part with blocks", hint="restore from another backup")
+        """The part that holds the SQL text of schema and rows."""
+        return self.part(f"{self.source}.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +231,7 @@ def check_source_name(name: str) -> str:
 
     Raises UsageError.
     """
-    if not _SOURCE.fullmatch(name) or ".." in name:
+    if not _SOURCE.fullmatch(name) or ".." in name or name == "globals":
         raise UsageError(
             f"{name!r} cannot name a source",
             hint="use small letters, digits, '_', '-' and '.', beginning with a letter or digit; at most 63",

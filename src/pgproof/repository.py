@@ -114,6 +114,10 @@ class Repository:
             )
         return found
 
+    def seal_hash(self, backup: str) -> str:
+        """The hash in a backup's manifest file, which the next manifest carries."""
+        return seal_hash(self._read(f"{backup}/{MANIFEST}"))
+
     def records(self, backup: str) -> tuple[Record, ...]:
         names = [entry.name for entry in self.store.list(f"{backup}/proofs/")]
         return tuple(self._record(name, backup) for name in names)

@@ -5,7 +5,7 @@ in any order between the first and the last.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -78,7 +78,7 @@ class BlockWriter:
         self._offset += size
 
 
-def text_blocks(text: Iterator[bytes], codec: Codec, kind: BlockKind) -> Iterator[Finished]:
+def text_blocks(text: Iterable[bytes], codec: Codec, kind: BlockKind) -> Iterator[Finished]:
     """One block of all the `text`: schema text is small beside rows, and one member compresses best."""
     block = Building(codec)
     for piece in text:

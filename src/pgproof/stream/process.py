@@ -277,7 +277,7 @@ def identity() -> Identity:
 
 def is_gone(other: Identity) -> bool:
     """True only when it is certain: same boot, same PID namespace, and no such process."""
-    return other.boot == _boot() and _started(other.pid) != other.started
+    return bool(other.boot) and other.boot == _boot() and _started(other.pid) != other.started
 
 
 def _boot() -> str:

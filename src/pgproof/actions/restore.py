@@ -1,0 +1,252 @@
+"""Restore: into a new database beside whatever is there, switched into place by rename when it is whole.
+
+All or nothing: rows go into a database of a temporary name that only a finished restore gives its real
+one. What a killed restore left is found by its comment and dropped by the next.
+"""
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
+from pgproof.evidence import compare_counts
+from pgproof.manifest import Manifest, stamp_of
+from pgproof.postgres import catalog, roles
+from pgproof.postgres.server import Address, Session, connect
+from pgproof.postgres.sql import literal, name
+from pgproof.postgres.tools import Tools, for_dump
+from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, replay, select
+from pgproof.stream import process
+from pgproof.stream.progress import Progress
+from pgproof.stream.reading import Reading
+
+_MARK = "pgproof is restoring into this database: "
+_LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for. `replace` allows to put a database that has tables aside, under a new name."""
+
+    choice: Choice
+    manner: Manner
+    replace: bool = False
+    create_roles: bool = False
+    disconnect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a restore would do, worked out before anything is touched."""
+
+    manifest: Manifest
+    database: str
+    selection: Selection
+    tools: Tools
+    aside: str | None
+    missing_roles: tuple[str, ...]
+    tables: int
+    rows: int
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was done: the database, and where one of that name went."""
+
+    backup: str
+    database: str
+    aside: str | None
+    tables: int
+    rows: int
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def plan(reading: Reading, target: Address, wish: Wish, now: datetime) -> Plan:
+    """Authenticate the schema, look at the target, and say what would be done. Raises Refused, Damaged."""
+    manifest = reading.manifest
+    database = target.database
+    with _maintenance(target) as session:
+        _fits(session, manifest)
+        tools = for_dump(max(int(manifest.tools["pg_dump"].split(".")[0]), manifest.server.major))
+        part = manifest.part("schema.dump")
+        reading.check_stored(part)
+        selection = select(tools, reading, reading.content(part), wish.choice)
+        aside = _aside(session, target, database, wish, now)
+        missing = _missing_roles(session, manifest, wish)
+    rows = sum(manifest.evidence.tables[index].rows for index in selection.tables)
+    steps = _steps(manifest, database, aside, missing, selection, rows)
+    return Plan(manifest, database, selection, tools, aside, missing, len(selection.tables), rows, steps)
+
+
+def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress: Progress) -> Restored:
+    """Carry out a plan. The target is as it was, or has all of it. Raises PgproofError."""
+    progress.begin("authenticating", reading.manifest.size)
+    if made.selection.whole:
+        reading.check_all(progress)
+    with _maintenance(target) as session:
+        _sweep(session)
+        if made.missing_roles:
+            roles.create(session, reading.content(reading.manifest.part("globals.sql")), made.missing_roles)
+        with _temporary(session, made, wish.manner.owners) as temporary:
+            schema = reading.content(reading.manifest.part("schema.dump"))
+            done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
+            _check_rows(reading.manifest, done, made)
+            _finish(session, temporary, made, wish)
+    notes = () if made.selection.whole or not reading.manifest.evidence.large_objects.rows else ("large objects were left out",)
+    return Restored(reading.manifest.id, made.database, made.aside, made.tables, made.rows, done.left_out, notes)
+
+
+@contextmanager
+def _maintenance(target: Address) -> Iterator[Session]:
+    """A session on the target server that stands in the way of no database: in `postgres`, else `template1`."""
+    try:
+        session = connect(target, "postgres")
+    except PgproofError:
+        session = connect(target, "template1")
+    with session:
+        yield session
+
+
+def _fits(session: Session, manifest: Manifest) -> None:
+    """Refuse a server that is older than the backup's, or lacks what the backup needs."""
+    major = session.version_num // 10000
+    if major < manifest.server.major:
+        raise Refused(
+            f"the backup is of PostgreSQL {manifest.server.major}, the target is {major}",
+            hint=f"restore into PostgreSQL {manifest.server.major} or newer",
+        )
+    if not session.value("SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"):
+        raise Refused("the role on the target may not create databases", hint="restore as a superuser, or grant CREATEDB")
+    have = {one for (one,) in session.rows("SELECT name FROM pg_catalog.pg_available_extensions")}
+    lacking = sorted(set(manifest.database.extensions) - have)
+    if lacking:
+        raise Refused(
+            f"the target lacks the extensions {', '.join(f'{one} {manifest.database.extensions[one]}' for one in lacking)}",
+            hint="install their packages on the target's host",
+        )
+
+
+def _missing_roles(session: Session, manifest: Manifest, wish: Wish) -> tuple[str, ...]:
+    have = {one for (one,) in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
+    missing = tuple(role for role in manifest.database.roles if role not in have) if wish.manner.owners else ()
+    if missing and not wish.create_roles:
+        raise Refused(
+            f"the target lacks the roles {', '.join(missing)}",
+            hint="add --create-roles to make them from the backup, or --no-owner to do without owners and grants",
+        )
+    return missing
+
+
+def _aside(session: Session, target: Address, database: str, wish: Wish, now: datetime) -> str | None:
+    """The name under which an existing database is put aside; None when there is none. Raises Refused."""
+    if not session.rows("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [database]):
+        return None
+    with connect(target) as inside:
+        tables = len(catalog.tables(inside))
+    if tables and not wish.replace:
+        raise Refused(
+            f"the database {database} exists and has {tables} tables",
+            hint="restore to another name, or add --replace: the old database then stays, under a new name",
+        )
+    others = session.rows(
+        "SELECT pid, usename, application_name FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> %s",
+        [database, session.backend],
+    )
+    if others and not wish.disconnect:
+        who = "; ".join(f"process {pid} ({user}, {application or 'unnamed'})" for pid, user, application in others[:5])
+        raise Refused(
+            f"{len(others)} sessions are connected to {database}: {who}",
+            hint="stop the services that use it, or add --disconnect",
+        )
+    return _short(database, f"_before_{stamp_of(now)}")
+
+
+def _steps(
+    manifest: Manifest, database: str, aside: str | None, missing: tuple[str, ...], selection: Selection, rows: int
+) -> tuple[str, ...]:
+    steps = [f"check the stored bytes of {manifest.id} against their hashes"]
+    steps += [f"create the roles {', '.join(missing)}"] if missing else []
+    steps.append(f"make a new database and restore {len(selection.tables)} tables with {rows} rows into it")
+    steps += [f"leave out {text}: what it refers to is not chosen" for text in selection.left_out]
+    steps.append("count the rows against what the backup's snapshot gave")
+    steps += [f"rename {database} to {aside}, where it stays"] if aside else []
+    steps.append(f"give the new database the name {database}")
+    return tuple(steps)
+
+
+@contextmanager
+def _temporary(session: Session, made: Plan, owners: bool) -> Iterator[str]:
+    """A new database under a temporary name, dropped unless it has been renamed by the end."""
+    temporary = _short(made.database, f"_restoring_{secrets.token_hex(4)}")
+    owner = made.manifest.database.owner if owners else None
+    statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
+    try:
+        session.run(statement)
+    except QueryFailed as error:
+        raise Refused(f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT) from error
+    try:
+        owner_mark = literal(_MARK + json.dumps(asdict(process.identity())))
+        session.run(f"COMMENT ON DATABASE {name(temporary)} IS {owner_mark}")
+        yield temporary
+    except BaseException:
+        with contextlib.suppress(PgproofError):
+            session.run(f"DROP DATABASE IF EXISTS {name(temporary)} WITH (FORCE)")
+        raise
+
+
+_LOCALE_HINT = "the target's operating system must have the same locale; `locale -a` lists what it has"
+
+
+def _check_rows(manifest: Manifest, done: Replayed, made: Plan) -> None:
+    captured = {manifest.evidence.tables[i].label: manifest.evidence.tables[i].rows for i in made.selection.tables}
+    fed = {label: digest for label, digest in done.digests.items() if label != LARGE_OBJECTS}
+    differences = compare_counts(captured, fed)
+    if differences:
+        raise Damaged(
+            "; ".join(f"{one.what}: {one.text}" for one in differences), hint="restore from another backup; nothing was changed"
+        )
+
+
+def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
+    """Settings of the database, then the switch: two renames, in one transaction."""
+    for statement in catalog.database_statements(temporary, made.manifest.database) if wish.manner.owners else []:
+        session.run(statement)
+    # The mark that it is unfinished goes in the same transaction: the next restore drops what carries it.
+    comment = literal(made.manifest.database.comment) if made.manifest.database.comment else "NULL"
+    if made.aside and wish.disconnect:
+        session.run("SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %s", [made.database])
+    switch = [f"COMMENT ON DATABASE {name(temporary)} IS {comment}"]
+    switch += [f"ALTER DATABASE {name(made.database)} RENAME TO {name(made.aside)}"] if made.aside else []
+    switch.append(f"ALTER DATABASE {name(temporary)} RENAME TO {name(made.database)}")
+    try:
+        session.run("BEGIN; " + "; ".join(switch) + "; COMMIT")
+    except QueryFailed as error:
+        with contextlib.suppress(PgproofError):
+            session.run("ROLLBACK")
+        raise Refused(f"the switch failed, nothing was changed: {error.message}", hint="stop what uses it and try again") from error
+
+
+def _sweep(session: Session) -> None:
+    """Drop what restores left that were killed; only databases that carry our comment, of dead processes."""
+    found = session.rows("""
+        SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database
+        WHERE datname LIKE '%\\_restoring\\_%' AND pg_catalog.shobj_description(oid, 'pg_database') LIKE 'pgproof is restoring into this database: %'""")
+    for database, comment in found:
+        with contextlib.suppress(ValueError, TypeError, PgproofError):
+            if process.is_gone(process.Identity(**json.loads(comment.removeprefix(_MARK)))):
+                session.run(f"DROP DATABASE {name(database)} WITH (FORCE)")
+
+
+def _short(database: str, ending: str) -> str:
+    """`database` with an ending, within the bytes that an identifier may have."""
+    room = _LONGEST - len(ending.encode())
+    return database.encode()[:room].decode("utf-8", "ignore") + ending
+
+
+

@@ -1,0 +1,88 @@
+"""Verify: read every stored byte of a backup back; with the key also decrypt, decompress and parse it."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pgproof.errors import Damaged, PgproofError, Unreachable
+from pgproof.manifest import Manifest, Part, Record
+from pgproof.repository import Repository
+from pgproof.stream.encrypt import Key, can_decrypt
+from pgproof.stream.progress import Progress
+from pgproof.stream.reading import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class PartVerdict:
+    name: str
+    ok: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verifying one backup found; `scope` says how deep it could look."""
+
+    id: str
+    ok: bool
+    scope: Literal["stored bytes", "contents"]
+    parts: tuple[PartVerdict, ...]
+    findings: tuple[str, ...]
+
+
+def reading(repository: Repository, manifest: Manifest, key: Key) -> Reading:
+    return Reading(manifest, lambda part, start, length: repository.open_part(manifest, part, start, length), key)
+
+
+def verify(repository: Repository, backup: str, key: Key, now: datetime, progress: Progress) -> Verdict:
+    """Examine one backup and keep the record beside it. Damage is a verdict, not an exception;
+    raises Unreachable when the store does not answer."""
+    began = time.monotonic()
+    try:
+        manifest = repository.manifest(backup)
+    except Damaged as error:
+        return Verdict(backup, ok=False, scope="stored bytes", parts=(), findings=(error.message,))
+    progress.begin(f"verifying {backup}", manifest.size * (2 if _opens(manifest, key) else 1))
+    source = reading(repository, manifest, key)
+    parts = tuple(_verify_part(source, part, key, progress) for part in manifest.parts)
+    findings = [one.text for one in parts if not one.ok] + _order(repository, manifest)
+    scope: Literal["stored bytes", "contents"] = "contents" if _opens(manifest, key) else "stored bytes"
+    verdict = Verdict(backup, not findings, scope, parts, tuple(findings))
+    repository.add_record(
+        Record(backup, "verify", now, verdict.ok, round(time.monotonic() - began, 3), verdict.findings, scope=scope)
+    )
+    return verdict
+
+
+def _opens(manifest: Manifest, key: Key) -> bool:
+    return all(part.encryption == "none" or _fits(part, key) for part in manifest.parts)
+
+
+def _fits(part: Part, key: Key) -> bool:
+    return part.encryption == key.method and can_decrypt(key)
+
+
+def _verify_part(source: Reading, part: Part, key: Key, progress: Progress) -> PartVerdict:
+    name = f"{source.manifest.id}/{part.name}"
+    try:
+        source.check_stored(part, progress)
+        if part.encryption != "none" and not _fits(part, key):
+            return PartVerdict(part.name, ok=True, text=f"{name}: stored bytes are whole; not opened, as no key is configured")
+        source.open_up(part, progress)
+    except Unreachable:
+        raise
+    except PgproofError as error:
+        return PartVerdict(part.name, ok=False, text=f"{name}: {error.message}")
+    return PartVerdict(part.name, ok=True, text=f"{name}: whole")
+
+
+def _order(repository: Repository, manifest: Manifest) -> list[str]:
+    """The chain: where the backup before this one still exists, it must be the one this was written after."""
+    backups, _ = repository.backups(manifest.source)
+    before = [one.id for one in backups if one.manifest.sequence == manifest.sequence - 1]
+    twins = [one.id for one in backups if one.manifest.sequence == manifest.sequence and one.id != manifest.id]
+    found = [f"{twin} has the same sequence number: one of them was put back from elsewhere" for twin in twins]
+    if before and repository.seal_hash(before[0]) != manifest.previous:
+        found.append(f"{before[0]} is not the backup that this one was written after: it was replaced")
+    return found

@@ -1,0 +1,2 @@
+"""Jobs."""
+class Job: pass

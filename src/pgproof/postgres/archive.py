@@ -1,0 +1,198 @@
+"""A custom-format archive's table of contents: what it holds, what depends on what, which entries a table needs.
+
+`pg_restore --list --verbose` prints the entries with their dependencies; the same lines, kept or left
+out, steer `pg_restore --use-list` (PostgreSQL docs, pg_restore).
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pgproof.errors import Damaged, UsageError
+from pgproof.postgres.tools import Tools
+from pgproof.stream import process
+
+_ENTRY = re.compile(r"(?P<id>\d+); (?P<table>\d+) (?P<oid>\d+) (?P<rest>.*)", re.DOTALL)
+_DEPENDS = re.compile(r";\s+depends on:(?P<ids>(?: \d+)+)")
+
+# Descriptions of more than one word (pg_dump's TOC); all others are one word.
+_LONG = (
+    "MATERIALIZED VIEW DATA", "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH PARSER",
+    "TEXT SEARCH TEMPLATE", "FOREIGN DATA WRAPPER", "PUBLICATION TABLES IN SCHEMA", "DATABASE PROPERTIES",
+    "PUBLICATION TABLE", "SEQUENCE OWNED BY", "PROCEDURAL LANGUAGE", "MATERIALIZED VIEW", "CHECK CONSTRAINT",
+    "STATISTICS DATA", "OPERATOR FAMILY", "EVENT TRIGGER", "ACCESS METHOD", "FK CONSTRAINT", "OPERATOR CLASS",
+    "SECURITY LABEL", "SEQUENCE SET", "FOREIGN TABLE", "FOREIGN SERVER", "TABLE ATTACH", "INDEX ATTACH",
+    "USER MAPPING", "ROW SECURITY", "TABLE DATA", "DEFAULT ACL", "SHELL TYPE", "LARGE OBJECT", "SUBSCRIPTION TABLE",
+)  # fmt: skip
+
+# Entries that others hang on to: brought along when what they belong to is chosen.
+_ATTACHED = {
+    "DEFAULT", "CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "INDEX ATTACH", "TRIGGER", "RULE", "POLICY",
+    "ROW SECURITY", "STATISTICS", "COMMENT", "ACL", "SEQUENCE OWNED BY", "TABLE ATTACH", "SECURITY LABEL", "SEQUENCE",
+}  # fmt: skip
+_SETTINGS = {"ENCODING", "STDSTRINGS", "SEARCHPATH"}
+_TABLES = {"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"}
+
+
+@dataclass(frozen=True, slots=True)
+class TocEntry:
+    """One line of the table of contents. `tag` is what it is called: a name, or "TABLE name" for an ACL."""
+
+    id: int
+    description: str
+    rest: str
+    line: str
+    depends: tuple[int, ...]
+
+    def is_of(self, schema: str, name: str) -> bool:
+        """Whether it is the object `name` in `schema` (names are printed bare; newlines as blanks)."""
+        return self.rest.startswith(f"{_flat(schema)} {_flat(name)} ")
+
+    @property
+    def key(self) -> str:
+        """Description, schema and tag, without numbers: equal in two archives of equal schemas."""
+        return f"{self.description} {self.rest}"
+
+
+def contents(tools: Tools, archive: bytes, codec: str) -> list[TocEntry]:
+    """The table of contents of an archive held in memory. Raises Damaged when it is none."""
+    argv = [tools.program("pg_restore"), "--list", "--verbose"]
+    text = process.run(process.Program(argv, deadline=600), archive).decode(codec, "surrogateescape")
+    entries = [] if not text else list(_parse(text.split("\n")))
+    if not entries:
+        raise Damaged("schema.dump has no entries", hint="restore from another copy of this backup")
+    return entries
+
+
+def _parse(lines: Iterable[str]) -> Iterator[TocEntry]:
+    pending: tuple[int, str, str] | None = None
+    for line in lines:
+        depends = _DEPENDS.fullmatch(line)
+        match = None if line.startswith(";") else _ENTRY.fullmatch(line)
+        if depends and pending:
+            yield _entry(pending, tuple(map(int, depends["ids"].split())))
+            pending = None
+        elif match:
+            if pending:
+                yield _entry(pending, ())
+            pending = (int(match["id"]), match["rest"], line)
+    if pending:
+        yield _entry(pending, ())
+
+
+def _entry(pending: tuple[int, str, str], depends: tuple[int, ...]) -> TocEntry:
+    number, rest, line = pending
+    description = next((long for long in _LONG if rest.startswith(f"{long} ")), rest.split(" ", 1)[0])
+    return TocEntry(number, description, rest[len(description) + 1 :], line, depends)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A choice of entries, and what had to be left out because something it needs was not chosen."""
+
+    entries: tuple[TocEntry, ...]
+    left_out: tuple[str, ...]
+
+    def list_file(self, keep: Callable[[TocEntry], bool] = lambda _: True) -> str:
+        return "".join(f"{entry.line}\n" for entry in self.entries if keep(entry))
+
+
+def choose(entries: list[TocEntry], tables: Iterable[tuple[str, str]]) -> Chosen:
+    """The entries that bring these (schema, table) back whole: what they need (types, functions,
+    sequences) and what hangs on them (indexes, constraints, triggers, comments, grants).
+
+    A foreign key to a table that is not chosen is left out, and named. Raises UsageError.
+    """
+    by_id = {entry.id: entry for entry in entries}
+    chosen: set[int] = {entry.id for entry in entries if entry.description in _SETTINGS}
+    roots = set()
+    for schema, table in tables:
+        of_table = [e.id for e in entries if e.description in _TABLES and e.is_of(schema, table)]
+        if not of_table:
+            raise UsageError(f"the backup has no table {schema}.{table}", hint="`pgproof show BACKUP` lists its tables")
+        roots |= set(of_table)
+    _close(roots, by_id, chosen)
+    roots |= {entry.id for entry in entries if entry.description == "SCHEMA" and _schema_used(entry, by_id, chosen)}
+    _close(roots, by_id, chosen)
+    left_out = _attach(entries, by_id, chosen, roots)
+    return Chosen(tuple(entry for entry in entries if entry.id in chosen), tuple(left_out))
+
+
+def choose_schema(entries: list[TocEntry], schemas: Iterable[str]) -> Chosen:
+    """The entries of whole schemas, with what they need from outside."""
+    by_id = {entry.id: entry for entry in entries}
+    chosen = {entry.id for entry in entries if entry.description in _SETTINGS}
+    roots: set[int] = set()
+    for schema in schemas:
+        inside = {e.id for e in entries if e.rest.startswith(f"{_flat(schema)} ") or (e.description == "SCHEMA" and e.rest.startswith(f"- {_flat(schema)} "))}
+        if not inside:
+            raise UsageError(f"the backup has nothing in a schema {schema}", hint="`pgproof show BACKUP` lists its tables")
+        roots |= {number for number in inside if by_id[number].description != "FK CONSTRAINT"}
+    _close(roots, by_id, chosen)
+    left_out = _attach(entries, by_id, chosen, roots)
+    return Chosen(tuple(entry for entry in entries if entry.id in chosen), tuple(left_out))
+
+
+def without(entries: list[TocEntry], *descriptions: str) -> str:
+    """A list file of everything but some kinds of entry."""
+    return "".join(f"{entry.line}\n" for entry in entries if entry.description not in descriptions)
+
+
+def only(entries: Iterable[TocEntry], *descriptions: str) -> str:
+    return "".join(f"{entry.line}\n" for entry in entries if entry.description in descriptions)
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[tuple[int, str]]:
+    """`data` as a file that has a path for our children and lies on no disk: its descriptor and path."""
+    fd = os.memfd_create("pgproof", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        yield fd, f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def _close(roots: set[int], by_id: dict[int, TocEntry], chosen: set[int]) -> None:
+    waiting = list(roots)
+    while waiting:
+        number = waiting.pop()
+        entry = by_id.get(number)
+        if entry is not None and number not in chosen:
+            chosen.add(number)
+            waiting += entry.depends
+
+
+def _schema_used(schema: TocEntry, by_id: dict[int, TocEntry], chosen: set[int]) -> bool:
+    name = schema.rest.removeprefix("- ").rsplit(" ", 1)[0]
+    return any(by_id[number].rest.startswith(f"{name} ") for number in chosen)
+
+
+def _attach(entries: list[TocEntry], by_id: dict[int, TocEntry], chosen: set[int], roots: set[int]) -> list[str]:
+    """Grow `chosen` by what hangs on it, until nothing more does; return what could not come along."""
+    left_out: dict[int, str] = {}
+    while True:
+        grown = False
+        for entry in entries:
+            needs = [number for number in entry.depends if number in by_id]
+            if entry.id in chosen or entry.description not in _ATTACHED or not needs:
+                continue
+            if all(number in chosen for number in needs):
+                chosen.add(entry.id)
+                grown = True
+            elif entry.description == "TABLE ATTACH" and any(by_id[n].rest != entry.rest for n in set(needs) & roots):
+                _close(set(needs), by_id, chosen)  # a partitioned table brings its partitions along
+                roots |= set(needs)
+                grown = True
+            elif entry.description == "FK CONSTRAINT" and any(number in roots for number in needs):
+                left_out[entry.id] = entry.key
+        if not grown:
+            return [text for number, text in left_out.items() if number not in chosen]
+
+
+def _flat(text: str) -> str:
+    return text.replace("\n", " ").replace("\r", " ")

@@ -1,0 +1,111 @@
+"""Rows in bulk, by the COPY protocol through asyncpg, whose unframing is compiled.
+
+Each connection has an event loop of its own and belongs to one thread: no caller sees asyncio.
+Chunks handed out hold whole rows, because asyncpg joins whole CopyData messages and the server
+sends one row in each (PostgreSQL docs 55.2.6).
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import asyncpg
+
+from pgproof.errors import PgproofError, QueryFailed, Refused, Unreachable
+from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire
+
+_Result = TypeVar("_Result")
+
+
+class Rows:
+    """A connection for COPY, both ways. Not shared between threads, but for terminate()."""
+
+    def __init__(self, wire: Wire, *, settings: dict[str, str] | None = None) -> None:
+        self._loop = asyncio.new_event_loop()
+        given = {key: value for key, value in SETTINGS.items() if key != "standard_conforming_strings"}
+        given |= {"client_encoding": wire.client_encoding, "application_name": "pgproof", **(settings or {})}
+        dsn = f"postgresql://?{urlencode(wire.tls)}" if wire.tls else None
+        try:
+            self._connection: Any = self._wait(
+                asyncpg.connect(
+                    dsn,
+                    host=wire.host,
+                    port=wire.port,
+                    user=wire.user,
+                    password=wire.password or None,
+                    database=wire.database,
+                    timeout=CONNECT_SECONDS,
+                    server_settings=given,
+                )
+            )
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def execute(self, sql: str) -> None:
+        self._wait(self._connection.execute(sql))
+
+    def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
+        """COPY (query) TO STDOUT; `take` gets chunks of whole rows. Returns the server's own count."""
+
+        async def output(data: bytes) -> None:
+            take(data)
+
+        status: str = self._wait(self._connection.copy_from_query(query, output=output))
+        return int(status.rpartition(" ")[2])
+
+    def copy_in(self, schema: str, table: str, columns: Iterable[str], text: Iterable[bytes]) -> int:
+        """COPY table (columns) FROM STDIN; returns the server's own count."""
+
+        async def source() -> AsyncIterator[bytes]:
+            for piece in text:
+                yield piece
+
+        status: str = self._wait(
+            self._connection.copy_to_table(
+                table, source=source(), columns=list(columns) or None, schema_name=schema
+            )
+        )
+        return int(status.rpartition(" ")[2])
+
+    def terminate(self) -> None:
+        """Drop the connection at once; may be called from another thread to end a COPY under way."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._connection.terminate)
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._loop.run_until_complete(self._connection.close(timeout=2))
+        self._loop.close()
+
+    def _wait(self, work: Any) -> Any:
+        try:
+            return self._loop.run_until_complete(work)
+        except asyncpg.PostgresError as error:
+            raise _translated(error) from error
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncio.IncompleteReadError) as error:
+            raise Unreachable(f"the server went away: {error}", hint="look at its log; nothing was kept of this run") from error
+        except LookupError as error:
+            raise Refused(f"the database's encoding cannot be read: {error}", hint="please report it") from error
+
+
+def strides(text: memoryview | bytes, size: int = 1 << 19) -> Iterable[bytes]:
+    """`text` in pieces for copy_in, which need not end at rows."""
+    view = memoryview(text)
+    return (bytes(view[start : start + size]) for start in itertools.takewhile(lambda at: at < len(view), itertools.count(0, size)))
+
+
+def _translated(error: asyncpg.PostgresError) -> PgproofError:
+    said, state = str(error).splitlines()[0], getattr(error, "sqlstate", "") or ""
+    if state.startswith(("57P", "08")):
+        return Unreachable(f"the server went away: {said}", hint="look at its log; nothing was kept of this run")
+    if state in ("54000", "XX000") and "memory alloc" in said:
+        return QueryFailed(said, hint="a row is larger than 1 GB as text; only a physical backup can hold it", sqlstate=state)
+    if "conflict with recovery" in said:
+        return QueryFailed(said, hint="set hot_standby_feedback or max_standby_streaming_delay on the standby", sqlstate=state)
+    context = getattr(error, "context", "") or ""
+    where = f" ({context.splitlines()[0].split(':')[0]})" if context else ""
+    return QueryFailed(f"{said}{where}", sqlstate=state)

@@ -1,0 +1,288 @@
+"""Sessions with a server: how to reach it, what it is, and its refusals as sentences.
+
+psycopg asks the questions here; rows in bulk go through postgres.rows (docs/decisions/0002).
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, LiteralString, Self, cast
+
+import psycopg
+from psycopg import conninfo
+
+from pgproof.errors import ConfigError, PgproofError, QueryFailed, Refused, Unreachable
+from pgproof.manifest import Server
+from pgproof.postgres.sql import conninfo_value
+from pgproof.secret import Secret
+
+MINIMUM = 130000
+CONNECT_SECONDS = 15
+
+# What shapes COPY text, and what could cut a long read short. Recorded in the manifest.
+SETTINGS: dict[str, str] = {
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "standard_conforming_strings": "on",
+    "search_path": "",
+    "row_security": "off",
+    "synchronize_seqscans": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+_NEWER_SETTINGS = ((140000, "idle_session_timeout", "0"), (170000, "transaction_timeout", "0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How to reach a database: a libpq connection string or URL, the password apart from it."""
+
+    conninfo: str
+    password: Secret | None = None
+
+    def to(self, database: str) -> "Address":
+        """The same server, another database. The name is opaque: never parsed as a connection string."""
+        try:
+            return replace(self, conninfo=conninfo.make_conninfo(self.conninfo, dbname=database))
+        except psycopg.Error as error:
+            raise _bad_conninfo(error) from error
+
+    @property
+    def database(self) -> str:
+        try:
+            parts = conninfo.conninfo_to_dict(self.conninfo)
+        except psycopg.Error as error:
+            raise _bad_conninfo(error) from error
+        return str(parts.get("dbname") or parts.get("user") or os.environ.get("PGDATABASE") or "postgres")
+
+    def describe(self) -> str:
+        """Host, port and database, without user or secret."""
+        try:
+            parts = conninfo.conninfo_to_dict(self.conninfo)
+        except psycopg.Error as error:
+            raise _bad_conninfo(error) from error
+        place = str(parts.get("host") or parts.get("hostaddr") or "local socket")
+        return f"{self.database} on {place}:{parts.get('port') or 5432}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Where a session was in fact connected: what another driver or program needs to follow it there."""
+
+    host: str
+    port: int
+    user: str
+    database: str
+    password: str
+    tls: dict[str, str]
+    client_encoding: str
+
+    def __repr__(self) -> str:
+        return f"Wire({self.host}:{self.port}/{self.database})"
+
+
+class Session:
+    """A connection that answers questions. Its client encoding is the server's own, so that no byte is
+    converted; SQL_ASCII is read as LATIN1, which maps every byte to one character and back."""
+
+    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", password: Secret | None) -> None:
+        self._connection = connection
+        self._password = password
+        info = connection.info
+        encoding = info.parameter_status("server_encoding") or "UTF8"
+        self.encoding = encoding
+        self.client_encoding = "LATIN1" if encoding == "SQL_ASCII" else encoding
+        self.version_num = info.server_version
+        connection.execute(f"SET client_encoding = '{self.client_encoding}'".encode())
+        self.codec = info.encoding
+
+    def rows(self, sql: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+        """The answer to a question. Raises QueryFailed, Unreachable."""
+        with translated():
+            return self._connection.execute(cast(LiteralString, sql), parameters).fetchall()
+
+    def row(self, sql: str, parameters: Sequence[object] | None = None) -> tuple[Any, ...]:
+        return self.rows(sql, parameters)[0]
+
+    def value(self, sql: str, parameters: Sequence[object] | None = None) -> Any:
+        return self.row(sql, parameters)[0]
+
+    def run(self, sql: str, parameters: Sequence[object] | None = None) -> None:
+        """A statement, or without parameters several. Raises QueryFailed, Unreachable."""
+        with translated():
+            self._connection.execute(cast(LiteralString, sql), parameters)
+
+    def run_bytes(self, sql: bytes) -> None:
+        """Statements in the session's own encoding, as they are stored."""
+        with translated():
+            self._connection.execute(sql)
+
+    def pin(self) -> dict[str, str]:
+        """Set what shapes COPY text; returns what was set, for the manifest."""
+        wanted = SETTINGS | {key: value for since, key, value in _NEWER_SETTINGS if self.version_num >= since}
+        self.run("; ".join(f"SET {key} = '{value}'" for key, value in wanted.items()))
+        return wanted | {"client_encoding": self.encoding}
+
+    def wire(self) -> Wire:
+        info = self._connection.info
+        given = info.get_parameters()
+        tls = {key: given[key] for key in ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl") if key in given}
+        if not info.host.startswith("/") and not self._connection.pgconn.ssl_in_use:
+            tls = {"sslmode": "disable"}
+        host = info.hostaddr if not info.host.startswith("/") and "sslrootcert" not in tls and info.hostaddr else info.host
+        return Wire(host, info.port, info.user, info.dbname, info.password or "", tls, self.client_encoding)
+
+    @property
+    def backend(self) -> int:
+        return self._connection.info.backend_pid
+
+    def close(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(address: Address, database: str | None = None) -> Session:
+    """A session with autocommit. Raises Unreachable, ConfigError; a refused password is not tried twice."""
+    target = address.to(database) if database is not None else address
+    extra: dict[str, Any] = {"password": address.password.reveal()} if address.password else {}
+    try:
+        connection = psycopg.connect(
+            target.conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="pgproof",
+            fallback_application_name="pgproof",
+            options="-c search_path= -c statement_timeout=0 -c lock_timeout=0",
+            **extra,
+        )
+    except psycopg.ProgrammingError as error:
+        raise _bad_conninfo(error) from error
+    except psycopg.Error as error:
+        raise _unreachable(target, str(error)) from error
+    connection.prepare_threshold = None
+    try:
+        return Session(connection, address.password)
+    except LookupError as error:
+        connection.close()
+        raise Refused(f"the database's encoding is not one that can be read: {error}", hint=_REPORT) from error
+    except psycopg.Error as error:
+        connection.close()
+        raise _unreachable(target, str(error)) from error
+
+
+def identity(session: Session) -> Server:
+    """What the server says of itself. Raises Refused for a server too old, or a pooler in between."""
+    if session.version_num < MINIMUM:
+        raise Refused(
+            f"the server is PostgreSQL {session.version_num // 10000}; 13 is the oldest that is supported",
+            hint="use the pg_dump of that version by hand, and plan the upgrade",
+        )
+    if session.value("SELECT pg_backend_pid()") != session.backend:
+        raise Refused(
+            "a connection pooler stands between pgproof and the server: snapshots cannot be shared through it",
+            hint="connect to PostgreSQL's own port",
+        )
+    version, standby = session.row("SELECT current_setting('server_version'), pg_is_in_recovery()")
+    lsn = "pg_last_wal_replay_lsn()" if standby else "pg_current_wal_lsn()"
+    return Server(version, session.version_num, _system_identifier(session), standby, str(session.value(f"SELECT {lsn}::text")))
+
+
+def _system_identifier(session: Session) -> str:
+    try:
+        return str(session.value("SELECT system_identifier FROM pg_control_system()"))
+    except QueryFailed:  # a managed service may not let us; '' is then said to be unknown
+        return ""
+
+
+@contextmanager
+def for_programs(wire: Wire) -> Iterator[tuple[str, dict[str, str]]]:
+    """A connection string for PostgreSQL's programs, and their environment: the password is in a pass
+    file of mode 0600 that is removed at the end, never in argv (PostgreSQL docs 34.16)."""
+    words = {"host": wire.host, "port": str(wire.port), "user": wire.user, "dbname": wire.database, **wire.tls}
+    line = " ".join(f"{key}={conninfo_value(value)}" for key, value in words.items())
+    folder = tempfile.mkdtemp(prefix="pgproof-")
+    try:
+        path = os.path.join(folder, "pgpass")
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            if wire.password:
+                file.write("*:*:*:*:" + wire.password.replace("\\", "\\\\").replace(":", "\\:") + "\n")
+        yield line, {"PGPASSFILE": path, "PGAPPNAME": "pgproof", "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS)}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """psycopg's exceptions as ours."""
+    try:
+        yield
+    except psycopg.errors.Error as error:
+        raise _query_failed(error) from error
+
+
+def _query_failed(error: psycopg.Error) -> PgproofError:
+    state = error.sqlstate or ""
+    said = (error.diag.message_primary or str(error)).strip()
+    if not state or state.startswith("57P") or state.startswith("08"):
+        return Unreachable(f"the server went away: {said}", hint="look at its log; nothing was kept of this run")
+    hints = {"55P03": "another session holds a lock", "42501": "give the role the right; `pgproof doctor` lists what lacks"}
+    return QueryFailed(said, hint=hints.get(state, error.diag.message_hint or ""), sqlstate=state)
+
+
+_REPORT = "please report it with the server's version and encoding"
+
+
+def _bad_conninfo(error: psycopg.Error) -> ConfigError:
+    return ConfigError(
+        f"the connection string cannot be read: {_scrubbed(str(error))}",
+        hint="write it as postgresql://user@host:port/database; special characters are %-encoded",
+    )
+
+
+def _scrubbed(text: str) -> str:
+    # libpq quotes the string it could not read, which may hold a password.
+    return text.split('"', 1)[0].strip() or "it is malformed"
+
+
+def _unreachable(address: Address, said: str) -> PgproofError:
+    first = said.strip().splitlines()[0] if said.strip() else "no answer"
+    where = address.describe()
+    for mark, text, hint in _REFUSALS:
+        if mark in said:
+            return Unreachable(f"{text} ({where})", hint=hint)
+    return Unreachable(f"cannot connect to {where}: {first}", hint="is the server up, and host and port right?")
+
+
+_REFUSALS = (
+    ("password authentication failed", "the server refuses the password", "check the user and the password's reference"),
+    ("no password supplied", "the server asks for a password and none is configured", "set `password` to a reference"),
+    ("no pg_hba.conf entry", "the server does not let this host and user in", "add a line to pg_hba.conf and reload"),
+    ("does not exist", "the database or role does not exist", "was it renamed or dropped? check the URL"),
+    ("too many clients", "the server has no connection left", "raise max_connections or try again later"),
+    ("remaining connection slots", "the server has no connection left", "raise max_connections or try again later"),
+    ("the database system is starting up", "the server is starting up", "try again in a moment"),
+    ("the database system is shutting down", "the server is shutting down", "try again when it is up"),
+    ("certificate", "the server's TLS certificate is not accepted", "check sslmode and sslrootcert in the URL"),
+    ("server does not support SSL", "TLS is required and the server has none", "turn it on, or choose another sslmode"),
+)

@@ -1,0 +1,105 @@
+"""The snapshot that everything of a backup joins: locks first, then a repeatable-read view, exported.
+
+Locking before the snapshot is taken keeps TRUNCATE and ALTER out between the two, which would show
+through a snapshot (PostgreSQL docs 13.6, "Caveats").
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pgproof.errors import Busy, QueryFailed, Refused
+from pgproof.postgres import catalog
+from pgproof.postgres.server import Address, Session, connect
+from pgproof.postgres.sql import qualified, readable
+
+LOCK_SECONDS = 60
+_LOCKS_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An exported snapshot, and the session that holds it and the locks until it is closed."""
+
+    id: str
+    session: Session
+    settings: dict[str, str]
+    heaps: Sequence[catalog.Heap]
+
+
+@contextmanager
+def exported(address: Address, *, lock_seconds: float = LOCK_SECONDS) -> Iterator[Snapshot]:
+    """A read-only snapshot of the whole database under ACCESS SHARE locks on all its tables.
+
+    Raises Refused naming every table that may not be read, Busy naming who blocks a lock.
+    """
+    with connect(address) as session:
+        settings = session.pin()
+        check_privileges(session)
+        before = catalog.tables(session)
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        _lock(session, address, before, lock_seconds)
+        snapshot = session.value("SELECT pg_catalog.pg_export_snapshot()")
+        heaps = catalog.tables(session)
+        known = {heap.oid for heap in before}
+        _lock(session, address, [heap for heap in heaps if heap.oid not in known], lock_seconds)
+        yield Snapshot(snapshot, session, settings, heaps)
+
+
+def check_privileges(session: Session) -> None:
+    """Raise Refused with all that this role may not read, before anything is dumped."""
+    denied, hidden = catalog.unreadable(session)
+    role = session.value("SELECT current_user")
+    if denied:
+        raise Refused(
+            f"role {role} may not read {_listed(denied)}", hint=f"as a superuser: GRANT pg_read_all_data TO {role};"
+        )
+    if hidden:
+        raise Refused(
+            f"row-level security hides rows from role {role} in {_listed(hidden)}",
+            hint=f"a backup must see every row; as a superuser: ALTER ROLE {role} BYPASSRLS;",
+        )
+    objects = catalog.unreadable_large_objects(session)
+    if objects:
+        raise Refused(
+            f"role {role} may not read {objects} large objects",
+            hint=f"GRANT SELECT ON LARGE OBJECT ... TO {role} for each, or back up as their owner or a superuser",
+        )
+
+
+def _lock(session: Session, address: Address, heaps: Sequence[catalog.Heap], seconds: float) -> None:
+    session.run(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+    for start in range(0, len(heaps), _LOCKS_AT_ONCE):
+        batch = heaps[start : start + _LOCKS_AT_ONCE]
+        try:
+            session.run(f"LOCK TABLE {', '.join(f'ONLY {qualified(h.table.schema, h.table.name)}' for h in batch)} IN ACCESS SHARE MODE")
+        except QueryFailed as error:
+            if error.sqlstate != "55P03":
+                raise
+            raise Busy(
+                f"waited {seconds:g} s for a lock: {_blockers(address, batch)}",
+                hint="let that session end, or end it with SELECT pg_terminate_backend(pid)",
+            ) from error
+    session.run("SET LOCAL lock_timeout = 0")
+
+
+def _blockers(address: Address, heaps: Sequence[catalog.Heap]) -> str:
+    with connect(address) as session:
+        found = session.rows(
+            """SELECT l.pid, n.nspname, c.relname, a.usename, pg_catalog.date_trunc('second', now() - a.xact_start)::text
+            FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+            WHERE l.mode = 'AccessExclusiveLock' AND l.relation::int8 = ANY(%s) ORDER BY l.granted DESC, l.pid""",
+            [[heap.oid for heap in heaps]],
+        )
+    if not found:
+        return "the session that blocked it has gone meanwhile"
+    return "; ".join(
+        f"process {pid} ({user}, for {since}) blocks {readable(schema, table)}" for pid, schema, table, user, since in found[:5]
+    )
+
+
+def _listed(names: list[str], most: int = 50) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

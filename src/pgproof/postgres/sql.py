@@ -1,0 +1,35 @@
+"""Names and strings as SQL text; the one place that quotes them."""
+
+import re
+from collections.abc import Iterable
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+def name(identifier: str) -> str:
+    """A quoted identifier (PostgreSQL docs 4.1.1): always quoted, so that no list of keywords is needed."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def qualified(schema: str, identifier: str) -> str:
+    return f"{name(schema)}.{name(identifier)}"
+
+
+def names(identifiers: Iterable[str]) -> str:
+    return ", ".join(name(one) for one in identifiers)
+
+
+def literal(text: str) -> str:
+    """A string constant; standard_conforming_strings is on in every session and file of ours,
+    so a backslash is an ordinary character (PostgreSQL docs 4.1.2.1)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def conninfo_value(text: str) -> str:
+    """A value in a libpq connection string (PostgreSQL docs 34.1.1.1)."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def readable(schema: str, identifier: str) -> str:
+    """A qualified name for a person: quoted only where it must be."""
+    return ".".join(part if _PLAIN.fullmatch(part) else name(part) for part in (schema, identifier))

@@ -1,0 +1,1 @@
+"""The protected side: a source captures itself into parts, and replays itself from parts."""

@@ -1,0 +1,246 @@
+"""The logical source: one database, captured in one snapshot into an ordinary, self-guarding SQL file.
+
+The way of the data, all under one exported snapshot:
+
+    pg_dump --schema-only ──> schema.dump ──> text before the rows ─┐
+    N workers: COPY ranges of tables ──> compressed blocks ─────────┼──> NAME.sql.gz ──> store
+    sequences, large objects, text after the rows ──────────────────┘
+
+Rows are counted by the server's own command tags while they pass; what was counted is the evidence.
+"""
+
+import contextlib
+import itertools
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from queue import Empty, Queue
+
+from pgproof.errors import Damaged, PgproofError
+from pgproof.evidence import Count
+from pgproof.manifest import BlockKind, Codec, Database, Evidence, Kind, Server
+from pgproof.postgres import archive, catalog, server
+from pgproof.postgres.rows import Rows
+from pgproof.postgres.server import Address, Session, Wire
+from pgproof.postgres.snapshot import LOCK_SECONDS, Snapshot, exported
+from pgproof.postgres.tools import Tools, for_dump
+from pgproof.sources import text
+from pgproof.sources.source import Captured
+from pgproof.sources.units import Unit, UnitCopier, plan
+from pgproof.stream import process
+from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished, text_blocks
+from pgproof.stream.part import Parts, PartWriter
+from pgproof.stream.progress import Progress
+
+# Ranges are read by TID range scans; no other plan may be preferred, or each range would read the whole table.
+_RANGE_SETTINGS = {"enable_seqscan": "off", "enable_indexscan": "off", "enable_indexonlyscan": "off", "enable_bitmapscan": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A database to be read at `address`, by `jobs` connections beside the one that holds the snapshot."""
+
+    name: str
+    address: Address
+    codec: Codec = "gzip"
+    jobs: int = 2
+    lock_seconds: float = LOCK_SECONDS
+    kind: Kind = field(default="logical", init=False)
+
+    def capture(self, part: Parts, progress: Progress) -> Captured:
+        """Read the whole database into `schema.dump`, `globals.sql` and `NAME.sql`. Raises PgproofError."""
+        progress.begin("preparing")
+        with exported(self.address, lock_seconds=self.lock_seconds) as snapshot:
+            identity = server.identity(snapshot.session)
+            database = catalog.database(snapshot.session)
+            tools = for_dump(identity.major)
+            run = _Run(self, snapshot, snapshot.session.wire(), tools, progress)
+            schema = run.schema()
+            with part("schema.dump", "none") as out:
+                out.write(schema)
+            notes = run.write_globals(part)
+            with part(f"{self.name}.sql", self.codec) as out:
+                evidence = run.write_text(out, schema, database, identity)
+            _same_server(snapshot.session, identity)
+            settings = snapshot.settings | {"python_codec": snapshot.session.codec}
+        return Captured(identity, database, {"pg_dump": tools.version}, settings, evidence, tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One capture under way."""
+
+    dump: Dump
+    snapshot: Snapshot
+    wire: Wire
+    tools: Tools
+    progress: Progress
+
+    def schema(self) -> bytes:
+        """The schema as a custom-format archive: pg_dump is the authority on it."""
+        argv = ["--format=custom", "--schema-only", f"--snapshot={self.snapshot.id}", "--no-password"]
+        argv += [f"--lock-wait-timeout={int(self.dump.lock_seconds * 1000)}", f"--encoding={self.snapshot.session.encoding}"]
+        return self._program("pg_dump", *argv)
+
+    def write_globals(self, part: Parts) -> Iterator[str]:
+        """Roles and tablespaces; yields what has to be said of them."""
+        argv = ["--globals-only", "--no-password"]
+        may_read = self.snapshot.session.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')")
+        if not may_read:
+            argv.append("--no-role-passwords")
+        if re.fullmatch(r"\w+", self.wire.database):
+            argv.append(f"--database={self.wire.database}")
+        lines = (line + b"\n" for line in self._program("pg_dumpall", *argv).split(b"\n"))
+        with part("globals.sql", self.dump.codec) as out:
+            for block in text_blocks(text.without_guards(lines), self.dump.codec, "before"):
+                out.append(block)
+        notes = [] if may_read else ["globals.sql holds roles without their passwords: the backup role may not read them"]
+        if self.tools.below_floor:
+            notes.append(f"pg_dump {self.tools.version} is older than the last security round of its major version")
+        return iter(notes)
+
+    def write_text(self, out: PartWriter, schema: bytes, database: Database, identity: Server) -> Evidence:
+        """The main part: schema text, rows, sequences, schema text, in one transaction of SQL."""
+        codec = self.snapshot.session.codec
+        entries = archive.contents(self.tools, schema, codec)
+        with archive.in_memory(schema) as (fd, path):
+            before = text.section(self.tools, path, fd, "pre-data")
+            guard = text.opening(database, identity).encode(codec, "replace")
+            self._append(out, itertools.chain([guard], before), "before")
+            evidence = self._write_rows(out)
+            objects = self._write_large_objects(out)
+            found = catalog.sequences(self.snapshot.session)
+            statements = (line.encode(codec) for line in text.sequence_statements(found))
+            self._append(out, statements, "sequences")
+            after = text.section(self.tools, path, fd, "post-data", archive.without(entries, "EVENT TRIGGER"))
+            views = catalog.materialized_views(self.snapshot.session)
+            refresh = [line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)]
+            triggers = self._event_triggers(path, fd, entries)
+            self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
+        refreshed = tuple((view.schema, view.name) for view in views)
+        return replace(evidence, sequences=tuple(found), large_objects=objects, refreshed=refreshed)
+
+    def _event_triggers(self, path: str, fd: int, entries: list[archive.TocEntry]) -> Iterator[bytes]:
+        """Last of all, so that they do not fire on what comes before them."""
+        chosen = archive.only(entries, "EVENT TRIGGER")
+        if chosen:
+            settings = archive.only(entries, "ENCODING", "STDSTRINGS", "SEARCHPATH")
+            yield from text.section(self.tools, path, fd, "post-data", settings + chosen)
+
+    def _append(self, out: PartWriter, pieces: Iterable[bytes], kind: BlockKind) -> None:
+        for block in text_blocks(pieces, self.dump.codec, kind):
+            out.append(block)
+
+    def _write_rows(self, out: PartWriter) -> Evidence:
+        heaps = self.snapshot.heaps
+        self.progress.begin("rows", sum(heap.size for heap in heaps))
+        counts = [Count()] * len(heaps)
+        with contextlib.closing(_Workers(self)) as workers:
+            for block in workers.blocks(plan(heaps)):
+                out.append(block)
+                for share in block.shares:
+                    counts[share.table] += Count(share.rows, share.bytes)
+        tables = (replace(h.table, rows=c.rows, bytes=c.bytes) for h, c in zip(heaps, counts, strict=True))
+        return Evidence(tuple(tables))
+
+    def _write_large_objects(self, out: PartWriter) -> Count:
+        count = catalog.large_objects(self.snapshot.session)
+        if not count.rows:
+            return count
+        self.progress.begin("large objects")
+        codec = self.snapshot.session.codec
+        made = (line.encode(codec) for line in catalog.large_object_statements(self.snapshot.session))
+        self._append(out, made, "large-objects")
+        block, size = Building(self.dump.codec), 0
+
+        def take(chunk: bytes) -> None:
+            nonlocal block, size
+            block.write(chunk)
+            size += len(chunk)
+            if block.plain >= PLAIN_TARGET:
+                out.append(block.finish("large-objects"))
+                block = Building(self.dump.codec)
+
+        with contextlib.closing(self.connection()) as rows:
+            rows.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
+        if block.plain:
+            out.append(block.finish("large-objects"))
+        return Count(count.rows, size)
+
+    def connection(self) -> Rows:
+        """A connection for rows that sees the snapshot."""
+        rows = Rows(self.wire, settings=_RANGE_SETTINGS if self.snapshot.session.version_num >= 140000 else {})
+        rows.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        rows.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot.id}'")
+        return rows
+
+    def _program(self, name: str, *words: str) -> bytes:
+        with server.for_programs(self.wire) as (conninfo, env):
+            return process.run(process.Program([self.tools.program(name), *words, f"--dbname={conninfo}"], env=env))
+
+
+class _Workers:
+    """Threads that copy units, and the queue through which their blocks come to the one writer."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._jobs = max(1, run.dump.jobs)
+        self._executor = ThreadPoolExecutor(self._jobs, thread_name_prefix="copy")
+        self._queue: Queue[Finished] = Queue(maxsize=self._jobs)
+        self._mine = threading.local()
+        self._all: list[Rows] = []
+        self._stopped = threading.Event()
+
+    def blocks(self, units: list[Unit]) -> Iterator[Finished]:
+        """Finished blocks as they come; the first failure ends all workers and is raised."""
+        futures = [self._executor.submit(self._copy, unit) for unit in units]
+        while True:
+            try:
+                yield self._queue.get(timeout=0.05)
+            except Empty:
+                self._raise_failure(futures)
+                if all(future.done() for future in futures) and self._queue.empty():
+                    return
+
+    def _raise_failure(self, futures: "list[Future[None]]") -> None:
+        for future in futures:
+            if future.done() and not future.cancelled() and (error := future.exception()):
+                raise error
+
+    def _copy(self, unit: Unit) -> None:
+        if self._stopped.is_set():
+            return
+        if not hasattr(self._mine, "rows"):
+            self._mine.rows = self._run.connection()
+            self._all.append(self._mine.rows)
+        UnitCopier(self._mine.rows, self._run.dump.codec, self._run.snapshot.session.codec, self._emit).copy(unit)
+        self._run.progress.advance(unit.size)
+
+    def _emit(self, block: Finished) -> None:
+        while not self._stopped.is_set():
+            with contextlib.suppress(Exception):
+                self._queue.put(block, timeout=0.2)
+                return
+        raise PgproofError("the run was stopped")
+
+    def close(self) -> None:
+        """End all work at once; connections are dropped, so the server stops too."""
+        self._stopped.set()
+        for rows in self._all:
+            rows.terminate()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        for rows in self._all:
+            rows.close()
+
+
+def _same_server(session: Session, before: Server) -> None:
+    """Raise unless the server is still the one that was read (no failover, no rebuild in between)."""
+    now = server.identity(session)
+    if (now.system_identifier, now.version_num, now.standby) != (
+        before.system_identifier,
+        before.version_num,
+        before.standby,
+    ):
+        raise Damaged("the server changed during the backup (failover or rebuild)", hint="run it again")

@@ -1,0 +1,34 @@
+"""A source captures itself into parts; what it captured is all that a manifest needs to know of it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pgproof.manifest import Database, Evidence, Kind, Server
+from pgproof.stream.part import Parts
+from pgproof.stream.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What was read, beside the bytes that went into the parts."""
+
+    server: Server
+    database: Database
+    tools: dict[str, str]
+    settings: dict[str, str]
+    evidence: Evidence
+    notes: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """What can be protected."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Kind: ...
+
+    def capture(self, part: Parts, progress: Progress) -> Captured:
+        """Read everything in one snapshot. Raises PgproofError; the source is left as it was, always."""
+        ...

@@ -1,0 +1,100 @@
+"""The SQL text around the rows: schema before and after, sequences, and the guard at both ends.
+
+The text is made by `pg_restore` from the archive that `pg_dump` wrote. Its `\\restrict` lines are taken
+out: they would stop every psql older than August 2025, and pgproof's own restore never feeds psql.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from pgproof.manifest import Database, Sequence, Server
+from pgproof.postgres import archive
+from pgproof.postgres.sql import literal, qualified
+from pgproof.postgres.tools import Tools
+from pgproof.stream import process
+
+_TRAILER = ("", "--", "-- PostgreSQL database dump complete")
+TRAILER = "--\n-- PostgreSQL database dump complete\n--\n\n"
+
+
+def opening(database: Database, server: Server) -> str:
+    """The guard: any error stops psql, and nothing lasts before the last line's COMMIT."""
+    about = " ".join(database.name.split())
+    return (
+        f"--\n-- PostgreSQL database dump of {about}, server {server.version}, written by pgproof\n"
+        "-- Restore into an empty database:  gunzip -c FILE | psql -X -d DATABASE\n--\n\n"
+        "\\set ON_ERROR_STOP on\n\nBEGIN;\n\n"
+    )
+
+
+def closing() -> str:
+    return "COMMIT;\n\n" + TRAILER
+
+
+def section(tools: Tools, archive_path: str, fd: int, which: str, use_list: str | None = None) -> Iterator[bytes]:
+    """The text of one section (pre-data, post-data) of an archive, without restriction lines and trailer."""
+    argv = [tools.program("pg_restore"), f"--section={which}", "--file=-"]
+    if use_list is None:
+        yield from _lines_of([*argv, archive_path], (fd,))
+        return
+    with archive.in_memory(use_list.encode("utf-8", "surrogateescape")) as (list_fd, list_path):
+        yield from _lines_of([*argv, f"--use-list={list_path}", archive_path], (fd, list_fd))
+
+
+def schema_text(tools: Tools, archive_path: str, fd: int) -> Iterator[bytes]:
+    """All of a schema archive as text, without restriction lines and trailer."""
+    yield from _lines_of([tools.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file=-", archive_path], (fd,))
+
+
+def pieces(schema: str) -> Iterator[str]:
+    """The objects in schema text, each with its heading; what says which server it came from is left out."""
+    for piece in schema.split("\n--\n-- Name: ")[1:]:
+        yield piece.rstrip()
+
+
+def _lines_of(argv: list[str], fds: tuple[int, ...]) -> Iterator[bytes]:
+    with process.reading(process.Program(argv, pass_fds=fds)) as child:
+        yield from without_guards(_lines(child.chunks()))
+
+
+def without_guards(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Take out `\\restrict KEY`, its `\\unrestrict KEY`, and the trailer at the very end.
+
+    The key is random, so no other line can equal the second; the first is the first such line.
+    """
+    unrestrict = b""
+    held: deque[bytes] = deque()
+    for line in lines:
+        if not unrestrict and line.startswith(b"\\restrict "):
+            unrestrict = b"\\un" + line[1:]
+            continue
+        if unrestrict and line == unrestrict:
+            continue
+        held.append(line)
+        if len(held) > 8:
+            yield held.popleft()
+    while held and held[-1].strip().decode("ascii", "replace") in _TRAILER:
+        held.pop()
+    yield from held
+    yield b"\n"
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        yield from (line + b"\n" for line in lines)
+    if rest:
+        yield rest
+
+
+def sequence_statements(sequences: Iterable[Sequence]) -> Iterator[str]:
+    for one in sequences:
+        target = literal(qualified(one.schema, one.name))
+        yield f"SELECT pg_catalog.setval({target}, {one.last_value}, {'true' if one.is_called else 'false'});\n"
+
+
+def refresh_statements(views: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for schema, view in views:
+        yield f"REFRESH MATERIALIZED VIEW {qualified(schema, view)};\n"

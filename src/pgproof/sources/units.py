@@ -1,0 +1,141 @@
+"""Units of work: ranges of tables under a shared snapshot, each becoming blocks of COPY statements.
+
+A unit is a pure value, so whoever runs it needs only the snapshot's name and a connection.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pgproof.errors import Damaged
+from pgproof.manifest import Codec, Share, Table
+from pgproof.postgres.catalog import Heap
+from pgproof.postgres.rows import Rows
+from pgproof.postgres.sql import names, qualified
+from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished
+
+RANGE_BYTES = 32 << 20  # of a table on disk, in one unit
+GROUP_BYTES = 16 << 20  # of small tables together, in one unit
+GROUP_TABLES = 400
+PAGE = 8192
+END = b"\\.\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Pages `first` up to, not including, `last` of a table; None for no bound."""
+
+    index: int
+    table: Table
+    first: int | None = None
+    last: int | None = None
+
+    def query(self) -> str:
+        """What COPY reads: this slice, and with ONLY nothing of child tables."""
+        bounds = [f"ctid >= '({self.first},0)'::pg_catalog.tid"] if self.first is not None else []
+        bounds += [f"ctid < '({self.last},0)'::pg_catalog.tid"] if self.last is not None else []
+        where = self.table.condition.removeprefix("WHERE ") if self.table.condition else ""
+        bounds += [f"({where})"] if where else []
+        condition = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+        return f"SELECT {names(self.table.columns)} FROM ONLY {qualified(self.table.schema, self.table.name)}{condition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one worker copies at a time; `size` in bytes on disk, for progress."""
+
+    slices: tuple[Slice, ...]
+    size: int
+
+
+def header(table: Table) -> str:
+    """The COPY statement that the text carries before a table's rows."""
+    columns = f" ({names(table.columns)})" if table.columns else ""
+    return f"COPY {qualified(table.schema, table.name)}{columns} FROM stdin;\n"
+
+
+def plan(heaps: Iterable[Heap]) -> list[Unit]:
+    """Cut large tables into ranges of pages, gather small ones. The index of a heap is its table's place
+    in the evidence."""
+    large: list[Unit] = []
+    small: list[tuple[Slice, int]] = []
+    for index, heap in enumerate(heaps):
+        if heap.ranges and heap.size > RANGE_BYTES:
+            large += _ranges(index, heap)
+        else:
+            first = 0 if heap.ranges else None
+            small.append((Slice(index, heap.table, first), heap.size))
+    return [*large, *_groups(small)]
+
+
+def _ranges(index: int, heap: Heap) -> Iterator[Unit]:
+    """The last range is open, as the table may have grown since its size was read."""
+    stride = max(64, min(heap.pages, RANGE_BYTES * heap.pages // max(heap.size, 1)))
+    starts = range(0, max(heap.pages, 1), stride)
+    for first in starts:
+        last = first + stride if first + stride < heap.pages else None
+        yield Unit((Slice(index, heap.table, first, last),), heap.size // len(starts))
+
+
+def _groups(small: list[tuple[Slice, int]]) -> Iterator[Unit]:
+    group: list[Slice] = []
+    size = 0
+    for piece, piece_size in small:
+        group.append(piece)
+        size += piece_size
+        if size >= GROUP_BYTES or len(group) >= GROUP_TABLES:
+            yield Unit(tuple(group), size)
+            group, size = [], 0
+    if group:
+        yield Unit(tuple(group), size)
+
+
+class UnitCopier:
+    """Reads one unit and emits its blocks. A block is closed at a row's end once it is large enough, so
+    memory does not depend on what a range holds in TOAST."""
+
+    def __init__(self, rows: Rows, codec: Codec, encoding: str, emit: Callable[[Finished], None]) -> None:
+        self._rows, self._codec, self._encoding, self._emit = rows, codec, encoding, emit
+        self._block = Building(codec)
+        self._header = b""
+        self._share_rows = self._share_bytes = 0
+
+    def copy(self, unit: Unit) -> None:
+        for piece in unit.slices:
+            self._copy_slice(piece)
+        self._close_block()
+
+    def _copy_slice(self, piece: Slice) -> None:
+        self._header = header(piece.table).encode(self._encoding)
+        seen = 0
+
+        def take(chunk: bytes) -> None:
+            nonlocal seen
+            seen += self._take(chunk, piece.index)
+
+        told = self._rows.copy_out(piece.query(), take)
+        self._close_statement(piece.index)
+        if told != seen:
+            raise Damaged(f"the server counted {told} rows of {piece.table.label}, {seen} arrived", hint="run it again")
+
+    def _take(self, chunk: bytes, index: int) -> int:
+        if not self._share_rows:
+            self._block.write(self._header)
+        rows = chunk.count(b"\n")
+        self._block.write(chunk)
+        self._share_rows += rows
+        self._share_bytes += len(chunk)
+        if self._block.plain >= PLAIN_TARGET:
+            self._close_statement(index)
+            self._close_block()
+        return rows
+
+    def _close_statement(self, index: int) -> None:
+        if self._share_rows:
+            self._block.write(END)
+            self._block.add(Share(index, self._share_rows, self._share_bytes))
+            self._share_rows = self._share_bytes = 0
+
+    def _close_block(self) -> None:
+        if self._block.plain:
+            self._emit(self._block.finish("data"))
+            self._block = Building(self._codec)

@@ -1,0 +1,79 @@
+"""Parts on their way back: stored bytes checked against their hash, opened, cut into authenticated blocks."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from pgproof.errors import Damaged
+from pgproof.manifest import Block, Manifest, Part
+from pgproof.stream.blocks import authenticate, plain_text, read_blocks
+from pgproof.stream.encrypt import Key, decrypting
+from pgproof.stream.progress import Progress, Silent
+
+_STRIDE = 1 << 20
+
+Open = Callable[[Part, int, int | None], BinaryIO]
+
+
+class Reading:
+    """The parts of one backup. `opened` gives stored bytes: of a part, from a place, so many or all."""
+
+    def __init__(self, manifest: Manifest, opened: Open, key: Key) -> None:
+        self.manifest = manifest
+        self._open = opened
+        self._key = key
+
+    def key_for(self, part: Part) -> Key:
+        return Key() if part.encryption == "none" else self._key
+
+    def check_stored(self, part: Part, progress: Progress | None = None) -> None:
+        """Read every stored byte of a part; no key is needed. Raises Damaged."""
+        watcher = progress or Silent()
+        digest, size = hashlib.sha256(), 0
+        with self._open(part, 0, None) as stream:
+            while data := stream.read(_STRIDE):
+                digest.update(data)
+                size += len(data)
+                watcher.advance(len(data))
+        name = f"{self.manifest.id}/{part.name}"
+        if size != part.size:
+            raise Damaged(f"{name} has {size} bytes, {part.size} were stored", hint=_HINT)
+        if digest.hexdigest() != part.sha256:
+            raise Damaged(f"{name} is not what was stored: its SHA-256 differs", hint=_HINT)
+
+    def check_all(self, progress: Progress | None = None) -> None:
+        """Every part, before anything is done with one."""
+        for part in self.manifest.parts:
+            self.check_stored(part, progress)
+
+    def content(self, part: Part) -> bytes:
+        """A small part, opened and decompressed, in memory. Raises Damaged."""
+        if part.blocks:
+            return b"".join(plain_text(block, data, part.codec, part.name) for block, data in self.blocks(part))
+        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
+            return stream.read()
+
+    def open_up(self, part: Part, progress: Progress) -> None:
+        """Decrypt and decompress all of a part, in bounded memory, and keep nothing. Raises Damaged."""
+        if part.blocks:
+            for block, data in self.blocks(part):
+                plain_text(block, data, part.codec, part.name)
+                progress.advance(block.size)
+            return
+        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
+            while data := stream.read(_STRIDE):
+                progress.advance(len(data))
+
+    def blocks(self, part: Part, wanted: Callable[[Block], bool] = lambda _: True) -> Iterator[tuple[Block, bytes]]:
+        """The wanted blocks, still compressed, each authenticated. An encrypted part is read through;
+        of another only the bytes of wanted blocks are read."""
+        if part.encryption != "none" or all(map(wanted, part.blocks)):
+            with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
+                yield from (pair for pair in read_blocks(stream, part.blocks, part.name) if wanted(pair[0]))
+            return
+        for block in filter(wanted, part.blocks):
+            with self._open(part, block.offset, block.size) as stream:
+                yield block, authenticate(block, stream.read(block.size), part.name)
+
+
+_HINT = "restore from another copy of this backup, or from another backup"
