@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pgproof import config
+from pgproof.config.references import parse_reference
 from pgproof.errors import PgproofError, UsageError
 from pgproof.manifest import check_source_name
 from pgproof.postgres.server import Address, connect
@@ -31,7 +33,7 @@ class Found:
 def look_around(url: str | None, password: str | None, env: Mapping[str, str]) -> Found:
     """One source for each database of the first server that answers. Raises ConfigError, Unreachable for
     a URL that was given and does not work."""
-    reference = config.parse_reference(password, "--password", Path.cwd()) if password else None
+    reference = parse_reference(password, "--password", Path.cwd()) if password else None
     secret = reference.resolve() if reference else None
     if url:
         config.check_url(url, "--url")
@@ -67,4 +69,7 @@ def _source_name(database: str) -> str:
 
 
 def _with_database(url: str, database: str) -> str:
-    return config.with_database(url, database)
+    """The same server's URL or connection string, with another database in it."""
+    if "://" not in url:
+        return Address(url).to(database).conninfo
+    return urlunsplit(urlsplit(url)._replace(path=f"/{quote(database, safe='')}"))
