@@ -3,6 +3,7 @@
 It runs the program `pgproof` itself, as a user would, in a temporary folder, and touches nothing else.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -27,7 +28,7 @@ _CONFIG = """\
 profile = "production"
 
 [sources.keycloak]
-url      = "{url}"
+url      = {url}
 password = "file:{password}"
 checks   = ["keycloak"]
 
@@ -67,10 +68,11 @@ class _Stage:
         argv = [sys.executable, "-m", "pgproof", *words, "--config", config]
         env = {"PGPROOF_STATE": str(self.folder / "state"), "PYTHONPATH": os.pathsep.join(sys.path)}
         began = time.monotonic()
-        said = process.run(process.Program(argv, env=env, cwd=str(self.folder)), accept=(expect,))
+        with process.reading(process.Program(argv, env=env, cwd=str(self.folder))) as child:
+            for line in child.lines():
+                print(f"    {line.decode()}", end="", flush=True)
+            child.finish(accept=(expect,))
         self.seconds[words[0]] = time.monotonic() - began
-        for line in said.decode().splitlines():
-            print(f"    {line}", flush=True)
 
     def digests(self) -> Digests:
         with connect(self.database) as session:
@@ -114,8 +116,8 @@ def _configure(stage: _Stage, store: Path, name: str) -> None:
     password = stage.folder / "password"
     password.touch(0o600)
     password.write_text(stage.address.password.reveal())
-    url = f"host={stage.address.host} user=pgproof dbname=keycloak"
-    text = _CONFIG.format(url=url, password=password, store=store)
+    url = stage.database.conninfo
+    text = _CONFIG.format(url=json.dumps(url), password=password, store=store)
     (stage.folder / name).write_text(text)
 
 

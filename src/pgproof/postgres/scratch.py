@@ -27,7 +27,6 @@ from pgproof.postgres.tools import Tools
 from pgproof.secret import Secret
 from pgproof.stream import process
 
-SUPERUSER = "pgproof"
 START_SECONDS = 60
 _PREFIX = "pgproof-scratch-"
 _FOREVER = 10.0 * 365 * 24 * 3600
@@ -65,6 +64,12 @@ class Scratch:
     isolated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Login:
+    user: str
+    password: str
+
+
 @contextmanager
 def scratch(tools: Tools, *, below: str | None = None) -> Iterator[Scratch]:
     """Start one, and remove it with all its data at the end. Raises NotProven saying what would make it run.
@@ -76,13 +81,14 @@ def scratch(tools: Tools, *, below: str | None = None) -> Iterator[Scratch]:
     try:
         _claim(folder)
         usable = reachable(tools)
-        password = secrets.token_hex(24)
-        _initdb(usable, folder, password)
+        # A name of its own, so that no role of the backup can be it and take its password away.
+        login = _Login(f"scratch_{secrets.token_hex(6)}", secrets.token_hex(24))
+        _initdb(usable, folder, login)
         command, isolated = _command(usable, folder)
         with (folder / "server.log").open("wb") as log:
             program = process.Program(command, env={"TZ": "UTC"}, deadline=_FOREVER, idle=_FOREVER, cwd=str(folder))
             with process.background(program, log) as child:
-                address = _address(folder, password)
+                address = _address(folder, login)
                 _wait(child, address, folder)
                 yield Scratch(address, usable, folder, isolated)
                 child.stop(signal.SIGQUIT)
@@ -167,13 +173,13 @@ def _claim(folder: Path) -> None:
         os.chown(folder, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
 
 
-def _initdb(tools: Tools, folder: Path, password: str) -> None:
+def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     secret = folder / "password"
     secret.touch(0o600)
-    secret.write_text(password + "\n")
+    secret.write_text(login.password + "\n")
     if os.geteuid() == 0:
         os.chown(secret, pwd.getpwnam("nobody").pw_uid, -1)
-    argv = [tools.program("initdb"), "-D", str(folder / "data"), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C"]
+    argv = [tools.program("initdb"), "-D", str(folder / "data"), "-U", login.user, "--encoding=UTF8", "--locale=C"]
     argv += ["--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}"]
     try:
         process.run(process.Program([*_as_nobody(), *argv], deadline=120, cwd=str(folder)))
@@ -205,9 +211,9 @@ def _network_cut() -> tuple[str, ...]:
     return (*words, "--")
 
 
-def _address(folder: Path, password: str) -> Address:
-    words = {"host": str(folder), "port": "5432", "user": SUPERUSER, "dbname": "postgres"}
-    return Address(" ".join(f"{key}={conninfo_value(value)}" for key, value in words.items()), Secret(password))
+def _address(folder: Path, login: _Login) -> Address:
+    words = {"host": str(folder), "port": "5432", "user": login.user, "dbname": "postgres"}
+    return Address(" ".join(f"{key}={conninfo_value(value)}" for key, value in words.items()), Secret(login.password))
 
 
 def _wait(child: process.Child, address: Address, folder: Path) -> None:

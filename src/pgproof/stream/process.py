@@ -104,6 +104,15 @@ class Child:
         while data := self.read(size):
             yield data
 
+    def lines(self) -> Iterator[bytes]:
+        """Its output line by line; the caller then asks finish() how it ended."""
+        rest = b""
+        for chunk in _raw_chunks(self):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line + b"\n" for line in lines)
+        if rest:
+            yield rest + b"\n"
+
     def finish(self, *, accept: Sequence[int] = (0,)) -> int:
         """Wait for the end; raise ProgramFailed unless its exit status is among `accept`."""
         status = self._popen.wait()
