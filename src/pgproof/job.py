@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Job:
     jobs: int = 2
     max_age: timedelta | None = None
     max_proof_age: timedelta | None = None
-    config: dict[str, str] | None = None
+    config: dict[str, str] = field(default_factory=dict)
     new_server: bool = False
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -55,7 +55,13 @@ def jobs(settings: Config, names: list[str], *, create: bool = False, new_server
 
 
 def _job(
-    settings: Config, source: SourceSettings, repository: Repository, key: Key, shown: dict[str, str], *, new_server: bool
+    settings: Config,
+    source: SourceSettings,
+    repository: Repository,
+    key: Key,
+    shown: dict[str, str],
+    *,
+    new_server: bool,
 ) -> Job:
     address = Address(source.conninfo().reveal(), source.secret())
     return Job(

@@ -215,9 +215,7 @@ def _needed_though_damaged(ordered: Sequence[Candidate], policy: Policy) -> list
     if proven >= policy.keep_proven:
         return []
     if proven:
-        return [
-            (one.id, f"damaged, but kept until {policy.keep_proven} backups are proven") for one in damaged
-        ]
+        return [(one.id, f"damaged, but kept until {policy.keep_proven} backups are proven") for one in damaged]
     newest_sound = max((one.sequence for one in ordered if one.state != "damaged"), default=-1)
     words = "damaged, but kept until a newer backup is good"
     return [(one.id, words) for one in damaged if one.sequence > newest_sound]
@@ -252,9 +250,7 @@ _BUCKETS = (
 # -- what holds a deletion back ---------------------------------------------------------------------
 
 
-def _hold_back(
-    ordered: Sequence[Candidate], policy: Policy, now: datetime, reasons: dict[str, list[str]]
-) -> None:
+def _hold_back(ordered: Sequence[Candidate], policy: Policy, now: datetime, reasons: dict[str, list[str]]) -> None:
     """Give those that would go a reason to stay: all of them in a pause, else the newest beyond `most`."""
     going = [one for one in ordered if not reasons[one.id]]
     pause = [f"nothing is deleted at present: {reason}" for reason in pauses(ordered, now)]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pgproof.errors import PgproofError
+from pgproof.finding import Finding
 from pgproof.job import Job
-from pgproof.monitor.health import Finding
 from pgproof.postgres import catalog, server, tools
 from pgproof.postgres.server import Session, connect
 from pgproof.postgres.snapshot import check_privileges
@@ -44,7 +44,13 @@ def examine_store(repository: Repository, name: str) -> Iterator[Finding]:
         yield _bad("store", name, error)
         return
     if not same or found:
-        yield Finding("store", "critical", name, "the store gives back other bytes than it was given", "use another disk")
+        yield Finding(
+            "store",
+            "critical",
+            name,
+            "the store gives back other bytes than it was given",
+            "use another disk",
+        )
     else:
         yield Finding("store", "ok", name, "the store can be written, read, listed and deleted from")
 
@@ -54,22 +60,40 @@ def examine_space(path: Path, name: str) -> Finding:
     usage = shutil.disk_usage(path)
     free = usage.free / usage.total
     text = f"{usage.free / 1e9:.1f} GB are free on its disk ({free:.0%})"
-    return Finding("space", "ok" if free > 0.1 else "warning", name, text, "" if free > 0.1 else "make room before it fills")
+    return Finding(
+        "space",
+        "ok" if free > 0.1 else "warning",
+        name,
+        text,
+        "" if free > 0.1 else "make room before it fills",
+    )
 
 
 def examine_key(key: Key) -> Finding:
     """Encrypt and, where this machine may, decrypt a few bytes."""
     if key.method == "none":
-        return Finding("encryption", "info", "encryption", "backups are not encrypted", "set [encryption] if others can read the stores")
+        return Finding(
+            "encryption",
+            "info",
+            "encryption",
+            "backups are not encrypted",
+            "set [encryption] if others can read the stores",
+        )
     try:
         encrypt.check(key)
     except PgproofError as error:
         return _bad("encryption", "encryption", error)
-    both = "encrypts and decrypts" if encrypt.can_decrypt(key) else "encrypts; this machine cannot decrypt, so drills run elsewhere"
+    both = (
+        "encrypts and decrypts"
+        if encrypt.can_decrypt(key)
+        else "encrypts; this machine cannot decrypt, so drills run elsewhere"
+    )
     return Finding("encryption", "ok", "encryption", f"{key.method} {both}")
 
 
-def _asked(question: Callable[[Session], Iterator[tuple[str, str, str, str]]], session: Session, source: str) -> Iterator[Finding]:
+def _asked(
+    question: Callable[[Session], Iterator[tuple[str, str, str, str]]], session: Session, source: str
+) -> Iterator[Finding]:
     try:
         for code, level, text, hint in question(session):
             yield Finding(code, level, source, text, hint)  # type: ignore[arg-type]
@@ -80,14 +104,24 @@ def _asked(question: Callable[[Session], Iterator[tuple[str, str, str, str]]], s
 def _server(session: Session) -> Iterator[tuple[str, str, str, str]]:
     identity = server.identity(session)
     role = " (a standby)" if identity.standby else ""
-    yield "server", "ok", f"PostgreSQL {identity.version}{role}, system identifier {identity.system_identifier or 'unknown'}", ""
+    yield (
+        "server",
+        "ok",
+        f"PostgreSQL {identity.version}{role}, system identifier {identity.system_identifier or 'unknown'}",
+        "",
+    )
 
 
 def _rights(session: Session) -> Iterator[tuple[str, str, str, str]]:
     check_privileges(session)
     yield "rights", "ok", "the role may read everything", ""
     if session.value("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"):
-        yield "too-many-rights", "warning", "the role is a superuser, which a backup needs not be", "see docs/backup-role.md"
+        yield (
+            "too-many-rights",
+            "warning",
+            "the role is a superuser, which a backup needs not be",
+            "see docs/backup-role.md",
+        )
 
 
 def _dump_tools(session: Session) -> Iterator[tuple[str, str, str, str]]:
@@ -112,10 +146,20 @@ def _drill_tools(session: Session) -> Iterator[tuple[str, str, str, str]]:
 def _uncommon(session: Session) -> Iterator[tuple[str, str, str, str]]:
     unlogged = session.value("SELECT count(*) FROM pg_catalog.pg_class WHERE relkind = 'r' AND relpersistence = 'u'")
     if unlogged:
-        yield "unlogged", "info", f"{unlogged} tables are unlogged: a crash empties them; a logical backup holds them", ""
+        yield (
+            "unlogged",
+            "info",
+            f"{unlogged} tables are unlogged: a crash empties them; a logical backup holds them",
+            "",
+        )
     invalid = catalog.invalid_indexes(session)
     if invalid:
-        yield "invalid-index", "warning", f"invalid indexes: {', '.join(invalid[:5])}", "REINDEX INDEX CONCURRENTLY, or drop them"
+        yield (
+            "invalid-index",
+            "warning",
+            f"invalid indexes: {', '.join(invalid[:5])}",
+            "REINDEX INDEX CONCURRENTLY, or drop them",
+        )
 
 
 def _bad(code: str, source: str, error: PgproofError) -> Finding:

@@ -21,18 +21,17 @@ class Found:
     sources: tuple[tuple[str, str], ...]
     lines: tuple[str, ...]
     password: str | None
+    keycloaks: tuple[str, ...] = ()
 
     def template(self, store: str) -> str:
         """The configuration to write."""
-        text = config.template(self.sources).replace('url = "backups"', f'url = "{store}"')
-        if self.password:
-            return text.replace('# password = "file:/run/secrets/database"  ', f'password = "{self.password}"')
-        return text
+        return config.template(self.sources, store=store, password=self.password, keycloaks=self.keycloaks)
 
 
 def look_around(url: str | None, password: str | None, env: Mapping[str, str]) -> Found:
     """One source for each database of the first server that answers. Raises ConfigError, Unreachable for
-    a URL that was given and does not work."""
+    a URL that was given and does not work.
+    """
     reference = parse_reference(password, "--password", Path.cwd()) if password else None
     secret = reference.resolve() if reference else None
     if url:
@@ -49,15 +48,32 @@ def look_around(url: str | None, password: str | None, env: Mapping[str, str]) -
     return Found((), ("No server was found here; the configuration has an example to fill in.",), password)
 
 
+_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
+
+
 def _found(address: Address, url: str, password: str | None, lines: tuple[str, ...]) -> Found:
     with connect(address) as session:
-        names = [one for (one,) in session.rows(
-            "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")]  # fmt: skip
+        names = [one for (one,) in session.rows(_DATABASES)]
         current = session.value("SELECT current_database()")
     wanted = [one for one in names if one != "postgres"] or [current]
     sources = tuple((_source_name(one), _with_database(url, one)) for one in wanted)
-    told = f"Databases to protect: {', '.join(wanted)}."
-    return Found(sources, (*lines, told), password)
+    keycloaks = tuple(_source_name(one) for one in wanted if _is_keycloak(address.to(one)))
+    told = [f"Databases to protect: {', '.join(wanted)}."]
+    told += [f"{one} is a Keycloak: its own questions will be asked of every restored copy." for one in keycloaks]
+    return Found(sources, (*lines, *told), password, keycloaks)
+
+
+def _is_keycloak(address: Address) -> bool:
+    """Whether the database has the tables by which Keycloak knows itself."""
+    try:
+        with connect(address) as session:
+            return bool(
+                session.value("""
+                SELECT count(*) = 3 FROM pg_catalog.pg_class
+                WHERE relkind = 'r' AND relname IN ('migration_model', 'user_entity', 'keycloak_role')""")
+            )
+    except PgproofError:
+        return False
 
 
 def _source_name(database: str) -> str:

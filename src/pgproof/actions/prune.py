@@ -23,7 +23,13 @@ def candidate(backup: Backup) -> Candidate:
     """What retention and health see of a backup."""
     manifest = backup.manifest
     return Candidate(
-        backup.id, manifest.sequence, manifest.began, backup.state, backup.pinned, manifest.size, manifest.evidence.rows
+        backup.id,
+        manifest.sequence,
+        manifest.began,
+        backup.state,
+        backup.pinned,
+        manifest.size,
+        manifest.evidence.rows,
     )
 
 

@@ -12,11 +12,18 @@ from pgproof.config import Config
 from pgproof.errors import ConfigError
 
 ConfigPath = Annotated[
-    str | None, typer.Option("--config", metavar="FILE", help="The configuration; else ./pgproof.toml, ~/.config/pgproof/, /etc/pgproof/.")
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The configuration; else ./pgproof.toml, ~/.config/pgproof/, /etc/pgproof/.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no talk.")]
-Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Names of sources; all when none is named.")]
+Sources = Annotated[
+    list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Names of sources; all when none is named.")
+]
 
 
 @dataclass(frozen=True, slots=True)

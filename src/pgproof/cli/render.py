@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-_COLOURS = {"ok": "32", "proven": "32", "intact": "36", "info": "36", "warning": "33", "critical": "31", "damaged": "31"}
+_COLOURS = {
+    "ok": "32",
+    "proven": "32",
+    "intact": "36",
+    "info": "36",
+    "warning": "33",
+    "critical": "31",
+    "damaged": "31",
+}
 
 
 def size(count: float) -> str:
@@ -59,7 +67,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     for number, line in enumerate(lines):
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         if number:
-            cells = [c.replace(cell, paint(cell), 1) if cell in _COLOURS else c for c, cell in zip(cells, line, strict=True)]
+            cells = [
+                c.replace(cell, paint(cell), 1) if cell in _COLOURS else c for c, cell in zip(cells, line, strict=True)
+            ]
         made.append("  ".join(cells).rstrip())
     return "\n".join(made)
 

@@ -55,20 +55,14 @@ def parse_cron(text: str) -> Cron:
 
 def longest_gap(cron: Cron) -> timedelta:
     """The longest time between two moments of the schedule."""
-    times = [
-        timedelta(hours=hour, minutes=minute)
-        for hour in sorted(cron.hours)
-        for minute in sorted(cron.minutes)
-    ]
+    times = [timedelta(hours=hour, minutes=minute) for hour in sorted(cron.hours) for minute in sorted(cron.minutes)]
     days = _days(cron)
     within = [later - earlier for earlier, later in pairwise(times)]
     between = [later - earlier + times[0] - times[-1] for earlier, later in pairwise(days)]
     return max([*within, *between], default=timedelta(days=_SPAN))
 
 
-_HINT = (
-    'minute, hour, day of month, month, weekday: "0 2 * * *" is every night at two; "none" is on demand only'
-)
+_HINT = 'minute, hour, day of month, month, weekday: "0 2 * * *" is every night at two; "none" is on demand only'
 
 
 def _days(cron: Cron) -> list[date]:

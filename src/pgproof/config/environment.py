@@ -150,7 +150,5 @@ def _retention(env: Mapping[str, str], profile: Profile) -> Policy:
 def _count(env: Mapping[str, str], name: str) -> int:
     text = env.get(name, "0").strip()
     if not re.fullmatch(r"[0-9]{1,5}", text):
-        raise ConfigError(
-            f"{name} must be a whole number, 0 or more", hint="write the number alone, such as 7"
-        )
+        raise ConfigError(f"{name} must be a whole number, 0 or more", hint="write the number alone, such as 7")
     return int(text)

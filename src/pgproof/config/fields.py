@@ -19,9 +19,7 @@ class Table:
 
     def __init__(self, values: object, path: str, known: Iterable[str] | None, base: Path) -> None:
         if not isinstance(values, dict):
-            raise ConfigError(
-                f"{path} must be a table, and is {_kind(values)}", hint=f"write [{path}] above its lines"
-            )
+            raise ConfigError(f"{path} must be a table, and is {_kind(values)}", hint=f"write [{path}] above its lines")
         self._values: Mapping[str, object] = values
         self.path = path
         self.base = base
@@ -69,9 +67,7 @@ class Table:
         if value not in known:
             near = difflib.get_close_matches(value, known, 1, 0.5)
             guess = f'did you mean "{near[0]}"? ' if near else ""
-            raise ConfigError(
-                f"{self.at(key)} must be one of: {', '.join(known)}", hint=f"{guess}mend the line"
-            )
+            raise ConfigError(f"{self.at(key)} must be one of: {', '.join(known)}", hint=f"{guess}mend the line")
         return value
 
     def whole(self, key: str, default: int, least: int = 0) -> int:

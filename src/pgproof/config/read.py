@@ -50,9 +50,7 @@ def find(explicit: str | None, env: Mapping[str, str], cwd: Path, home: Path) ->
         return next((place for place in places if place.is_file()), None)
     by = "--config" if explicit is not None else VARIABLE
     if not named.strip() or not (cwd / named).is_file():
-        raise ConfigError(
-            f"{by} names {named!r}, and there is no such file", hint="`pgproof init` writes one"
-        )
+        raise ConfigError(f"{by} names {named!r}, and there is no such file", hint="`pgproof init` writes one")
     return cwd / named
 
 
@@ -112,9 +110,7 @@ def _parsed(path: Path) -> dict[str, object]:
         raise ConfigError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         twice = any(word in str(error) for word in ("overwrite", "twice", "uplicate"))
-        hint = (
-            "a key or table stands there twice: delete one" if twice else "see https://toml.io for the format"
-        )
+        hint = "a key or table stands there twice: delete one" if twice else "see https://toml.io for the format"
         raise ConfigError(f"{path} is not valid TOML: {error}", hint=hint) from error
 
 
@@ -152,17 +148,13 @@ def _url(table: Table) -> str | Reference:
 
 def _docker(table: Table) -> Docker:
     docker = table.table("docker", ("container", "volume", "services"))
-    return Docker(
-        docker.required("container", '"keycloak-db"'), docker.text("volume"), docker.texts("services")
-    )
+    return Docker(docker.required("container", '"keycloak-db"'), docker.text("volume"), docker.texts("services"))
 
 
 def _stores(root: Table) -> tuple[StoreSettings, ...]:
     every = root.table("stores", None)
     if not every.names():
-        raise ConfigError(
-            "stores: no store is configured", hint='[stores.local] with a line such as: url = "backups"'
-        )
+        raise ConfigError("stores: no store is configured", hint='[stores.local] with a line such as: url = "backups"')
     found = [_store(every, name) for name in every.names()]
     paths: dict[Path, str] = {}
     for store in found:
@@ -189,9 +181,7 @@ def _directory(url: str, table: Table) -> Path:
     if url.startswith("file://"):
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost"):
-            raise ConfigError(
-                f"{table.at('url')}: after file:// comes a whole path", hint="write file:///srv/backups"
-            )
+            raise ConfigError(f"{table.at('url')}: after file:// comes a whole path", hint="write file:///srv/backups")
         url = unquote(parts.path)
     return located(url.removeprefix("file:"), table.base)
 
@@ -214,23 +204,18 @@ def _check_encryption(table: Table, method: Encryption) -> None:
     for key in ("passphrase", "recipients", "identity"):
         if key in table and key not in fitting:
             known = " and ".join(fitting) or "nothing else"
-            raise ConfigError(
-                f'{table.at(key)} does not go with method = "{method}"', hint=f"it takes {known}"
-            )
+            raise ConfigError(f'{table.at(key)} does not go with method = "{method}"', hint=f"it takes {known}")
     if method == "gpg" and ("passphrase" in table) == bool(table.texts("recipients")):
         hint = "a passphrase opens the backups by itself; recipients need their secret key: choose one"
         raise ConfigError("encryption: gpg takes either a passphrase or recipients", hint=hint)
     if method == "age" and not table.texts("recipients"):
-        raise ConfigError(
-            "encryption.recipients is missing", hint="age-keygen makes a key; its public half is age1..."
-        )
+        raise ConfigError("encryption.recipients is missing", hint="age-keygen makes a key; its public half is age1...")
 
 
 def _schedule(root: Table, profile: Profile) -> Schedule:
     table = root.table("schedule", Schedule.__slots__)
     backup, copy, prove = (
-        checked_cron(table.text(key, getattr(profile, key) or "none"), table.at(key))
-        for key in Schedule.__slots__
+        checked_cron(table.text(key, getattr(profile, key) or "none"), table.at(key)) for key in Schedule.__slots__
     )
     return Schedule(backup, copy, prove)
 

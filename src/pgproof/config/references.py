@@ -38,9 +38,7 @@ class Reference:
         else:
             text = _from_command(self)
         if not text.strip():
-            raise ConfigError(
-                f"{self.path}: {self.shown()} is empty", hint="a secret has at least one character"
-            )
+            raise ConfigError(f"{self.path}: {self.shown()} is empty", hint="a secret has at least one character")
         return Secret(text)
 
     def shown(self) -> str:

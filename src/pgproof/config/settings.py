@@ -139,18 +139,14 @@ class Config:
         for one in self.sources:
             if one.name == name:
                 return one
-        raise UsageError(
-            f"no source is called {name!r}", hint=_nearest(name, [one.name for one in self.sources])
-        )
+        raise UsageError(f"no source is called {name!r}", hint=_nearest(name, [one.name for one in self.sources]))
 
     def store(self, name: str) -> StoreSettings:
         """Raises UsageError with the nearest name."""
         for one in self.stores:
             if one.name == name:
                 return one
-        raise UsageError(
-            f"no store is called {name!r}", hint=_nearest(name, [one.name for one in self.stores])
-        )
+        raise UsageError(f"no store is called {name!r}", hint=_nearest(name, [one.name for one in self.stores]))
 
 
 def without_secrets(config: Config) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pgproof.config.read import FILE, check_url
 from pgproof.config.references import is_reference
@@ -13,22 +13,33 @@ _BARE = re.compile(r"[a-z0-9_-]+")
 _EXAMPLE = (("keycloak", "postgresql://backup@127.0.0.1:5432/keycloak"),)
 
 
-def template(sources: Sequence[tuple[str, str]] = ()) -> str:
-    """A configuration for the (name, url) pairs, or for an example. Raises UsageError or ConfigError."""
-    written = "\n".join(_source(name, url) for name, url in sources or _EXAMPLE)
-    return f"{_HEAD}\n{written}\n{_TAIL}"
+def template(
+    sources: Sequence[tuple[str, str]] = (),
+    *,
+    store: str = "backups",
+    password: str | None = None,
+    keycloaks: Collection[str] = (),
+) -> str:
+    """A configuration for the (name, url) pairs, or for an example; `password` is a reference, `keycloaks`
+    the names of sources to ask Keycloak's questions of. Raises UsageError or ConfigError.
+    """
+    written = "\n".join(_source(name, url, password, keycloak=name in keycloaks) for name, url in sources or _EXAMPLE)
+    return f"{_HEAD}\n{written}\n{_TAIL}".replace('url = "backups"', f"url = {json.dumps(store, ensure_ascii=False)}")
 
 
-def _source(name: str, url: str) -> str:
+def _source(name: str, url: str, password: str | None, *, keycloak: bool) -> str:
     check_source_name(name)
     if not is_reference(url):
         check_url(url, f"sources.{name}.url")
     if not url.isprintable():
-        raise ConfigError(
-            f"sources.{name}.url has characters that cannot be shown", hint=f"edit {FILE} by hand"
-        )
+        raise ConfigError(f"sources.{name}.url has characters that cannot be shown", hint=f"edit {FILE} by hand")
     key = name if _BARE.fullmatch(name) else json.dumps(name)
-    return f"[sources.{key}]\nurl = {json.dumps(url, ensure_ascii=False)}\n{_SOURCE_NOTES}"
+    notes = _SOURCE_NOTES
+    if password:
+        notes = notes.replace('# password = "file:/run/secrets/database" ', f"password = {json.dumps(password)}", 1)
+    if keycloak:
+        notes = notes.replace("# checks   =", "checks     =", 1)
+    return f"[sources.{key}]\nurl = {json.dumps(url, ensure_ascii=False)}\n{notes}"
 
 
 _HEAD = """\

@@ -3,9 +3,9 @@
 It runs the program `pgproof` itself, as a user would, in a temporary folder, and touches nothing else.
 """
 
-import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import tempfile
@@ -23,18 +23,6 @@ from pgproof.postgres.server import Address, connect
 from pgproof.sources.replay import Digests, digest_tables
 from pgproof.stream import process
 from pgproof.stream.progress import Silent
-
-_CONFIG = """\
-profile = "production"
-
-[sources.keycloak]
-url      = {url}
-password = "file:{password}"
-checks   = ["keycloak"]
-
-[stores.local]
-url = "{store}"
-"""
 
 
 def load_keycloak(address: Address, users: int) -> None:
@@ -64,7 +52,7 @@ class _Stage:
 
     def pgproof(self, *words: str, config: str = "pgproof.toml", expect: int = 0) -> None:
         """Run the program in its own process, show the command and what it says. Raises when it ends otherwise."""
-        print(f"  $ pgproof {' '.join(words)}", flush=True)
+        print(f"  $ pgproof {shlex.join(words)}", flush=True)
         argv = [sys.executable, "-m", "pgproof", *words, "--config", config]
         env = {"PGPROOF_STATE": str(self.folder / "state"), "PYTHONPATH": os.pathsep.join(sys.path)}
         began = time.monotonic()
@@ -88,15 +76,15 @@ def demonstrate(*, users: int, keep: bool) -> int:
         raise Refused("no PostgreSQL server is here to play with", hint="pip install 'pgproof[embedded]'")
     with _folder(keep) as folder, scratch(servers[0]) as server:
         stage = _Stage(folder, server.address)
-        rows = _set_up(stage, users, servers[0].version)
+        _set_up(stage, users, servers[0].version)
         before = _protect(stage)
         _lose_and_restore(stage, before)
         _flip_a_byte(stage)
-        _sum_up(stage, rows, time.monotonic() - began)
+        _sum_up(stage, sum(one.rows for one in before.values()), time.monotonic() - began)
     return 0
 
 
-def _set_up(stage: _Stage, users: int, version: str) -> int:
+def _set_up(stage: _Stage, users: int, version: str) -> None:
     stage.act(f"1. A Keycloak database with {users:,} users, on an embedded PostgreSQL {version}")
     began = time.monotonic()
     with connect(stage.address) as session:
@@ -105,24 +93,21 @@ def _set_up(stage: _Stage, users: int, version: str) -> int:
     with connect(stage.database) as session:
         tables = catalog.tables(session)
         size = session.value("SELECT pg_catalog.pg_size_pretty(pg_catalog.pg_database_size('keycloak'))")
-        rows = int(session.value("SELECT sum(reltuples)::int8 FROM pg_catalog.pg_class WHERE relkind = 'r'"))
     print(f"  {len(tables)} tables, {size}, made in {time.monotonic() - began:.1f} s")
-    _configure(stage, stage.folder / "backups", "pgproof.toml")
-    return rows
 
 
-def _configure(stage: _Stage, store: Path, name: str) -> None:
+def _keep_password(stage: _Stage) -> str:
+    """The server's password in a file of its own, as a configuration refers to it."""
     assert stage.address.password is not None
-    password = stage.folder / "password"
-    password.touch(0o600)
-    password.write_text(stage.address.password.reveal())
-    url = stage.database.conninfo
-    text = _CONFIG.format(url=json.dumps(url), password=password, store=store)
-    (stage.folder / name).write_text(text)
+    path = stage.folder / "password"
+    path.touch(0o600)
+    path.write_text(stage.address.password.reveal())
+    return f"file:{path}"
 
 
 def _protect(stage: _Stage) -> Digests:
-    stage.act("2. Back it up, and ask what that is worth")
+    stage.act("2. Set up, back up, and ask what that is worth")
+    stage.pgproof("init", "--url", stage.database.conninfo, "--password", _keep_password(stage), "--store", "backups")
     stage.pgproof("doctor")
     stage.pgproof("backup")
     stage.pgproof("verify")
@@ -141,7 +126,10 @@ def _lose_and_restore(stage: _Stage, before: Digests) -> None:
     after = stage.digests()
     if after != before:
         different = [name for name in before if before[name] != after.get(name)]
-        raise NotProven(f"after the restore these tables differ: {', '.join(different)}", hint="this is a fault in pgproof: please report it")
+        raise NotProven(
+            f"after the restore these tables differ: {', '.join(different)}",
+            hint="this is a fault in pgproof: please report it",
+        )
     total = sum(digest.rows for digest in after.values())
     print(f"  Compared with before the disaster: {len(after)} tables, {total:,} rows, every one the same.")
 
@@ -158,7 +146,8 @@ def _flip_a_byte(stage: _Stage) -> None:
         file.seek(place)
         file.write(bytes([byte ^ 1]))
     print(f"  Flipped the lowest bit of byte {place:,} of {victim.stat().st_size:,} in {victim.name}.")
-    _configure(stage, copy, "copy.toml")
+    text = (stage.folder / "pgproof.toml").read_text()
+    (stage.folder / "copy.toml").write_text(text.replace('url = "backups"', 'url = "copy"'))
     stage.pgproof("verify", config="copy.toml", expect=3)
 
 

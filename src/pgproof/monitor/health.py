@@ -6,22 +6,9 @@ Pure: the facts are gathered elsewhere. Green means restorable: without a proven
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
+from pgproof.finding import GRAVITY, Finding, level
 from pgproof.retention import Candidate, clock_leaps, from_the_future, newest_first, span_words, suspicious
-
-Level = Literal["ok", "info", "warning", "critical"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that an examination says: a stable code for machines, a sentence and a hint for people."""
-
-    code: str
-    level: Level
-    source: str
-    text: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +33,7 @@ def examine(facts: Facts, now: datetime) -> list[Finding]:
     found = [*facts.other, *(finding for question in _QUESTIONS for finding in question(facts, now))]
     if level(found) == "ok":
         found.append(_fine(facts, now))
-    return sorted(found, key=lambda finding: -_GRAVITY[finding.level])
-
-
-def level(findings: Iterable[Finding]) -> Literal["ok", "warning", "critical"]:
-    """The gravest level of all; information is fine."""
-    worst = max((_GRAVITY[finding.level] for finding in findings), default=0)
-    return "critical" if worst == 3 else "warning" if worst == 2 else "ok"
-
-
-_GRAVITY: dict[Level, int] = {"ok": 0, "info": 1, "warning": 2, "critical": 3}
+    return sorted(found, key=lambda finding: -GRAVITY[finding.level])
 
 
 def _fine(facts: Facts, now: datetime) -> Finding:
@@ -86,9 +64,7 @@ def _backup_too_old(facts: Facts, now: datetime) -> Iterable[Finding]:
     newest = next((one for one in newest_first(facts.backups) if one.state != "damaged"), None)
     if newest and facts.max_age is not None and now - newest.began > facts.max_age:
         text = f"the newest good backup is {_age(now - newest.began)} old, more than {_age(facts.max_age)}"
-        yield _critical(
-            "backup-too-old", facts, text, f"see why it stopped: run `pgproof backup {facts.source}`"
-        )
+        yield _critical("backup-too-old", facts, text, f"see why it stopped: run `pgproof backup {facts.source}`")
 
 
 def _proof_too_old(facts: Facts, now: datetime) -> Iterable[Finding]:

@@ -126,9 +126,16 @@ def choose_schema(entries: list[TocEntry], schemas: Iterable[str]) -> Chosen:
     chosen = {entry.id for entry in entries if entry.description in _SETTINGS}
     roots: set[int] = set()
     for schema in schemas:
-        inside = {e.id for e in entries if e.rest.startswith(f"{_flat(schema)} ") or (e.description == "SCHEMA" and e.rest.startswith(f"- {_flat(schema)} "))}
+        inside = {
+            e.id
+            for e in entries
+            if e.rest.startswith(f"{_flat(schema)} ")
+            or (e.description == "SCHEMA" and e.rest.startswith(f"- {_flat(schema)} "))
+        }
         if not inside:
-            raise UsageError(f"the backup has nothing in a schema {schema}", hint="`pgproof show BACKUP` lists its tables")
+            raise UsageError(
+                f"the backup has nothing in a schema {schema}", hint="`pgproof show BACKUP` lists its tables"
+            )
         roots |= {number for number in inside if by_id[number].description != "FK CONSTRAINT"}
     _close(roots, by_id, chosen)
     left_out = _attach(entries, by_id, chosen, roots)

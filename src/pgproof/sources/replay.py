@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pgproof.errors import Damaged
 from pgproof.evidence import Digest
@@ -91,7 +91,13 @@ def select(tools: Tools, reading: Reading, schema: bytes, choice: Choice) -> Sel
 
 
 def replay(
-    reading: Reading, target: Address, tools: Tools, selection: Selection, schema: bytes, manner: Manner, progress: Progress
+    reading: Reading,
+    target: Address,
+    tools: Tools,
+    selection: Selection,
+    schema: bytes,
+    manner: Manner,
+    progress: Progress,
 ) -> Replayed:
     """Fill the empty database at `target`. Raises PgproofError; what is then in it is to be dropped."""
     with connect(target) as session, archive.in_memory(schema) as (fd, path):
@@ -118,7 +124,10 @@ def digest_tables(target: Address, tables: Iterable[Table], jobs: int, progress:
         wire = session.wire()
     progress.begin("comparing", sum(table.bytes for table in work))
     with _Crew(wire, jobs) as crew:
-        futures = {table.label: crew.submit(partial(_digest_table, table=table, progress=progress)) for table in sorted(work, key=lambda t: -t.bytes)}
+        futures = {
+            table.label: crew.submit(partial(_digest_table, table=table, progress=progress))
+            for table in sorted(work, key=lambda t: -t.bytes)
+        }
         return {label: future.result() for label, future in futures.items()}
 
 
@@ -148,9 +157,19 @@ class _Run:
         fd, path = self.archive
         options = [] if self.manner.owners else ["--no-owner", "--no-privileges"]
         options += [] if self.manner.tablespaces else ["--no-tablespaces"]
-        argv = [self.tools.program("pg_restore"), f"--section={section}", "--exit-on-error", "--no-password", *options, *words]
+        argv = [
+            self.tools.program("pg_restore"),
+            f"--section={section}",
+            "--exit-on-error",
+            "--no-password",
+            *options,
+            *words,
+        ]
         use_list = self._list_file(leave_out, only)
-        with server.for_programs(self.wire) as (conninfo, env), archive.in_memory(use_list) as (list_fd, list_path):
+        with (
+            server.for_programs(self.wire) as (conninfo, env),
+            archive.in_memory(use_list) as (list_fd, list_path),
+        ):
             argv += [f"--use-list={list_path}", f"--dbname={conninfo}", path]
             process.run(process.Program(argv, env=env, pass_fds=(fd, list_fd), idle=_FOR_EVER, deadline=_FOR_EVER))
 
@@ -169,7 +188,9 @@ class _Run:
         tables = self.reading.manifest.evidence.tables
         wanted = [block for block in part.blocks if self._wanted(block)]
         self.progress.begin("rows", sum(block.plain for block in wanted))
-        digests: defaultdict[str, Digest] = defaultdict(Digest, {tables[i].label: Digest() for i in self.selection.tables})
+        digests: defaultdict[str, Digest] = defaultdict(
+            Digest, {tables[i].label: Digest() for i in self.selection.tables}
+        )
         with _Crew(self.wire, self.manner.jobs) as crew:
             for fed in crew.each(self._feed, self._data_blocks()):
                 for index, digest in fed.items():
@@ -193,7 +214,9 @@ class _Run:
             told = rows.copy_in(table.schema, table.name, table.columns, strides(lines))
             digest = digest_lines(bytes(lines)) if self.manner.digest else Digest(told)
             if told != digest.rows:
-                raise Damaged(f"{table.label}: {digest.rows} rows were fed, the server took {told}", hint="run it again")
+                raise Damaged(
+                    f"{table.label}: {digest.rows} rows were fed, the server took {told}", hint="run it again"
+                )
             fed[index] += digest
         self.progress.advance(block.plain)
         return fed
@@ -257,7 +280,7 @@ class _Crew:
         self._mine = threading.local()
         self._all: list[Rows] = []
 
-    def __enter__(self) -> "_Crew":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

@@ -1,6 +1,6 @@
-"""The SQL text around the rows: schema before and after, sequences, and the guard at both ends.
+r"""The SQL text around the rows: schema before and after, sequences, and the guard at both ends.
 
-The text is made by `pg_restore` from the archive that `pg_dump` wrote. Its `\\restrict` lines are taken
+The text is made by `pg_restore` from the archive that `pg_dump` wrote. Its `\restrict` lines are taken
 out: they would stop every psql older than August 2025, and pgproof's own restore never feeds psql.
 """
 
@@ -43,7 +43,9 @@ def section(tools: Tools, archive_path: str, fd: int, which: str, use_list: str 
 
 def schema_text(tools: Tools, archive_path: str, fd: int) -> Iterator[bytes]:
     """All of a schema archive as text, without restriction lines and trailer."""
-    yield from _lines_of([tools.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file=-", archive_path], (fd,))
+    yield from _lines_of(
+        [tools.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file=-", archive_path], (fd,)
+    )
 
 
 def pieces(schema: str) -> Iterator[str]:
@@ -58,7 +60,7 @@ def _lines_of(argv: list[str], fds: tuple[int, ...]) -> Iterator[bytes]:
 
 
 def without_guards(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Take out `\\restrict KEY`, its `\\unrestrict KEY`, and the trailer at the very end.
+    r"""Take out `\restrict KEY`, its `\unrestrict KEY`, and the trailer at the very end.
 
     The key is random, so no other line can equal the second; the first is the first such line.
     """

@@ -18,14 +18,17 @@ from pgproof.manifest import Manifest, Record
 from pgproof.repository import Backup, Repository
 
 BackupName = Annotated[
-    str | None, typer.Argument(metavar="[BACKUP]", help="An id, the beginning of one, `latest`, or a source's name.")
+    str | None,
+    typer.Argument(metavar="[BACKUP]", help="An id, the beginning of one, `latest`, or a source's name."),
 ]
 
 
 @app.command()
 def backup(
     sources: Sources = None,
-    new_server: Annotated[bool, typer.Option("--new-server", help="The server was rebuilt on purpose: accept it.")] = False,
+    new_server: Annotated[
+        bool, typer.Option("--new-server", help="The server was rebuilt on purpose: accept it.")
+    ] = False,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -63,14 +66,21 @@ def list_(source: Sources = None, config: ConfigPath = None, json: AsJson = Fals
         return 0
     now = datetime.now(UTC)
     head = ("BACKUP", "AGE", "SIZE", "ROWS", "STATE", "KEPT")
-    print(render.table(head, [_line(one, now) for one in whole] + [(one.id, "", "", "", "damaged", "") for one in broken]))
+    print(
+        render.table(head, [_line(one, now) for one in whole] + [(one.id, "", "", "", "damaged", "") for one in broken])
+    )
     for one in broken:
         print(f"{one.id}: {one.error.message}", file=sys.stderr)
     return 3 if broken else 0
 
 
 @app.command()
-def show(backup: Annotated[str, typer.Argument(metavar="BACKUP")], config: ConfigPath = None, json: AsJson = False, quiet: Quiet = False) -> int:
+def show(
+    backup: Annotated[str, typer.Argument(metavar="BACKUP")],
+    config: ConfigPath = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
     """Everything about one backup: server, parts, tables, examinations."""
     del quiet
     repository = open_repository(settings(config).stores[0])
@@ -101,8 +111,14 @@ def verify(
         with watching(quiet=quiet or json) as progress:
             verdicts.append(act(repository, name, conf.encryption.key(), datetime.now(UTC), progress))
         verdict = verdicts[-1]
-        depth = "every byte read, decrypted and unpacked" if verdict.scope == "contents" else "stored bytes only: no key for the contents"
-        manners.say(f"{name}: {render.paint('intact')} ({depth})" if verdict.ok else f"{name}: {render.paint('damaged')}")
+        depth = (
+            "every byte read, decrypted and unpacked"
+            if verdict.scope == "contents"
+            else "stored bytes only: no key for the contents"
+        )
+        manners.say(
+            f"{name}: {render.paint('intact')} ({depth})" if verdict.ok else f"{name}: {render.paint('damaged')}"
+        )
         for finding in verdict.findings:
             manners.say(f"  {finding}")
     if json:
@@ -222,7 +238,14 @@ def _broken(name: str) -> dict[str, Any]:
 def _line(one: Backup, now: datetime) -> tuple[str, ...]:
     manifest = one.manifest
     kept = "kept" if one.pinned else ""
-    return (one.id, render.age(manifest.began, now), render.size(manifest.size), f"{manifest.evidence.rows:,}", one.state, kept)
+    return (
+        one.id,
+        render.age(manifest.began, now),
+        render.size(manifest.size),
+        f"{manifest.evidence.rows:,}",
+        one.state,
+        kept,
+    )
 
 
 def _describe(found: Backup) -> list[str]:
@@ -230,11 +253,13 @@ def _describe(found: Backup) -> list[str]:
     database, server = made.database, made.server
     lines = [
         f"{found.id}  {render.paint(found.state)}{', kept' if found.pinned else ''}",
-        f"  taken      {render.moment(made.began)}, in {render.span(made.ended - made.began)}, number {made.sequence} of its source",
+        f"  taken      {render.moment(made.began)}, in {render.span(made.ended - made.began)}",
+        f"  sequence   {made.sequence} of its source",
         f"  database   {database.name}, {database.encoding}, {render.size(database.size)} on the server",
-        f"  server     PostgreSQL {server.version}{', a standby' if server.standby else ''}, system identifier {server.system_identifier or 'unknown'}",
-        f"  contents   {len(made.evidence.tables)} tables, {made.evidence.rows:,} rows, {len(made.evidence.sequences)} sequences, "
-        f"{made.evidence.large_objects.rows} large objects",
+        f"  server     PostgreSQL {server.version}{', a standby' if server.standby else ''}",
+        f"  identity   {server.system_identifier or 'unknown'} (system identifier)",
+        f"  contents   {len(made.evidence.tables)} tables, {made.evidence.rows:,} rows",
+        f"  besides    {len(made.evidence.sequences)} sequences, {made.evidence.large_objects.rows} large objects",
     ]
     lines += [f"  part       {part.name}  {render.size(part.size)}  sha256 {part.sha256}" for part in made.parts]
     lines += [f"  note       {note}" for note in made.notes]
@@ -245,7 +270,11 @@ def _describe(found: Backup) -> list[str]:
 
 
 def _said(record: Record) -> str:
-    how = f"PostgreSQL {record.server_version}, {len(record.tables)} tables compared" if record.kind == "drill" else record.scope
+    how = (
+        f"PostgreSQL {record.server_version}, {len(record.tables)} tables compared"
+        if record.kind == "drill"
+        else record.scope
+    )
     words = f"{render.moment(record.at)}: {'passed' if record.ok else 'FAILED'} in {record.seconds:.1f} s ({how})"
     return "; ".join([words, *record.findings[:5]])
 

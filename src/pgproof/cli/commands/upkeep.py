@@ -12,17 +12,27 @@ from pgproof.cli import render
 from pgproof.cli.app import app
 from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, Sources, settings
 from pgproof.errors import PgproofError, Refused
+from pgproof.finding import Finding, level
 from pgproof.job import Job, forget_store, jobs, open_repository
 from pgproof.monitor import health
-from pgproof.monitor.health import Facts, Finding
+from pgproof.monitor.health import Facts
 
 
 @app.command()
 def init(
-    url: Annotated[str | None, typer.Option("--url", help="A server to protect; else the environment and the local sockets are looked at.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="A server to protect; else the environment and the local sockets are looked at."),
+    ] = None,
     store: Annotated[str, typer.Option("--store", help="The folder for backups.")] = "provisions/backups",
-    password: Annotated[str | None, typer.Option("--password", metavar="REFERENCE", help="env:NAME, file:PATH or exec:COMMAND.")] = None,
-    new_store: Annotated[str | None, typer.Option("--new-store", metavar="PATH", help="Accept another disk in the place of a known store.")] = None,
+    password: Annotated[
+        str | None,
+        typer.Option("--password", metavar="REFERENCE", help="env:NAME, file:PATH or exec:COMMAND."),
+    ] = None,
+    new_store: Annotated[
+        str | None,
+        typer.Option("--new-store", metavar="PATH", help="Accept another disk in the place of a known store."),
+    ] = None,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -84,13 +94,19 @@ def status(sources: Sources = None, config: ConfigPath = None, json: AsJson = Fa
         found = [finding for job in wanted for finding in health.examine(_facts(job, now), now)]
     except PgproofError as error:
         if json:
-            unknown = {"code": "unknown", "level": "unknown", "source": "", "text": error.message, "hint": error.hint}
+            unknown = {
+                "code": "unknown",
+                "level": "unknown",
+                "source": "",
+                "text": error.message,
+                "hint": error.hint,
+            }
             print(render.as_json({"level": "unknown", "findings": [unknown]}))
         else:
             print(f"UNKNOWN: {error.message}\n  {error.hint}")
         return 3
     _findings(found, json=json, quiet=quiet)
-    return {"ok": 0, "warning": 1, "critical": 2}[health.level(found)]
+    return {"ok": 0, "warning": 1, "critical": 2}[level(found)]
 
 
 def _facts(job: Job, now: datetime) -> Facts:
@@ -142,7 +158,9 @@ def prune(
 @app.command()
 def demo(
     users: Annotated[int, typer.Option("--users", min=10, help="Users in the demonstration's Keycloak.")] = 50000,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder with its server's data and the backups.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the folder with its server's data and the backups.")
+    ] = False,
 ) -> int:
     """All of it in two minutes, on an embedded PostgreSQL, in a temporary folder."""
     from pgproof.demo import demonstrate
@@ -151,9 +169,9 @@ def demo(
 
 
 def _findings(found: list[Finding], *, json: bool, quiet: bool) -> int:
-    level = health.level(found)
+    gravest = level(found)
     if json:
-        print(render.as_json({"level": level, "findings": [msgspec.to_builtins(one) for one in found]}))
+        print(render.as_json({"level": gravest, "findings": [msgspec.to_builtins(one) for one in found]}))
     else:
         for one in found:
             if quiet and one.level in ("ok", "info"):
@@ -161,4 +179,4 @@ def _findings(found: list[Finding], *, json: bool, quiet: bool) -> int:
             print(f"{render.paint(one.level):<8}  {one.source}: {one.text}")
             if one.hint and one.level != "ok":
                 print(f"          hint: {one.hint}")
-    return 1 if level == "critical" else 0
+    return 1 if gravest == "critical" else 0
