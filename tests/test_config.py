@@ -1,8 +1,9 @@
 """The configuration: what is understood, what is refused and how, and that no message shows a secret."""
 
+import itertools
 import os
 import tomllib
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,7 @@ def test_any_line_overrides_the_profile(tmp_path: Path) -> None:
     assert read(tmp_path, BASE).profile is PROFILES["production"]
     on_demand = read(tmp_path, BASE + '[schedule]\nbackup = "none"\n')
     assert on_demand.max_age is None
+    assert without_secrets(on_demand)["schedule.backup"] == "none"
 
 
 def test_names_that_are_asked_for(tmp_path: Path) -> None:
@@ -563,10 +565,18 @@ def test_the_file_is_found_in_its_places(tmp_path: Path) -> None:
         ("0 0 29 2 *", timedelta(days=1461)),
         ("30 2,14 */2 * *", timedelta(days=1, hours=12)),
         ("0 0 20/5 * *", timedelta(days=24)),
+        ("0 1,23 * * *", timedelta(hours=22)),
+        ("0 0 */31 2 mon", timedelta(days=3654)),
     ],
 )
 def test_the_longest_gap_of_a_schedule(text: str, gap: timedelta) -> None:
     assert longest_gap(parse_cron(text)) == gap
+
+
+def test_a_day_must_fit_month_and_week_where_one_of_them_has_a_star() -> None:
+    every = [date(2024, 1, 1) + timedelta(days=number) for number in range(3654)]
+    days = [day for day in every if day.day in (1, 13, 25) and day.strftime("%a") == "Fri"]
+    assert longest_gap(parse_cron("0 0 */12 * fri")) == max(b - a for a, b in itertools.pairwise(days))
 
 
 @pytest.mark.parametrize(
