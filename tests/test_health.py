@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgproof.manifest import State
-from pgproof.monitor.health import Facts, Finding, Level, examine, level
+from pgproof.finding import Finding, Level, level
+from pgproof.monitor.health import Facts, examine
 from pgproof.retention import Candidate
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

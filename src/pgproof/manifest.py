@@ -109,6 +109,7 @@ class Server:
     version: str
     version_num: int
     system_identifier: str
+    superuser: str = "postgres"  # the bootstrap superuser, who owns the system catalogue
     standby: bool = False
     lsn: str = ""
 

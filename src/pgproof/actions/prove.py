@@ -53,7 +53,7 @@ def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Pro
     reading.check_all(progress)
     chosen = tools.for_drill(manifest.server.major)
     progress.begin(f"starting PostgreSQL {chosen.version}")
-    with scratch(chosen, below=conditions.below) as throw_away:
+    with scratch(chosen, superuser=manifest.server.superuser, below=conditions.below) as throw_away:
         outcome = _Drill(reading, throw_away, conditions, progress).run()
     return Record(
         backup=manifest.id,

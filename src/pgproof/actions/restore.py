@@ -90,10 +90,10 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
     if made.selection.whole:
         reading.check_all(progress)
     with _maintenance(target) as session:
-        _sweep(session)
+        _sweep(session, target)
         if made.missing_roles:
             roles.create(session, reading.content(reading.manifest.part("globals.sql")), made.missing_roles)
-        with _temporary(session, made, wish.manner.owners) as temporary:
+        with _temporary(session, target, made, wish.manner.owners) as temporary:
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
             _check_rows(reading.manifest, done, made)
@@ -194,7 +194,7 @@ def _steps(
 
 
 @contextmanager
-def _temporary(session: Session, made: Plan, owners: bool) -> Iterator[str]:
+def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> Iterator[str]:
     """A new database under a temporary name, dropped unless it has been renamed by the end."""
     temporary = _short(made.database, f"_restoring_{secrets.token_hex(4)}")
     owner = made.manifest.database.owner if owners else None
@@ -211,8 +211,20 @@ def _temporary(session: Session, made: Plan, owners: bool) -> Iterator[str]:
         yield temporary
     except BaseException:
         with contextlib.suppress(PgproofError):
-            session.run(f"DROP DATABASE IF EXISTS {name(temporary)} WITH (FORCE)")
+            _drop(session, target.to(temporary))
         raise
+
+
+def _drop(session: Session, database: Address) -> None:
+    """Drop a database of ours, after its subscriptions, which would hold it; their slots are left alone."""
+    with contextlib.suppress(PgproofError), connect(database) as inside:
+        for (subscription,) in inside.rows("""
+            SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+            WHERE d.datname = current_database()"""):
+            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} DISABLE")
+            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} SET (slot_name = NONE)")
+            inside.run(f"DROP SUBSCRIPTION {name(subscription)}")
+    session.run(f"DROP DATABASE IF EXISTS {name(database.database)} WITH (FORCE)")
 
 
 _LOCALE_HINT = "the target's operating system must have the same locale; `locale -a` lists what it has"
@@ -253,7 +265,7 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
         ) from error
 
 
-def _sweep(session: Session) -> None:
+def _sweep(session: Session, target: Address) -> None:
     """Drop what restores left that were killed; only databases that carry our comment, of dead processes."""
     found = session.rows("""
         SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database
@@ -262,7 +274,7 @@ def _sweep(session: Session) -> None:
     for database, comment in found:
         with contextlib.suppress(ValueError, TypeError, PgproofError):
             if process.is_gone(process.Identity(**json.loads(comment.removeprefix(_MARK)))):
-                session.run(f"DROP DATABASE {name(database)} WITH (FORCE)")
+                _drop(session, target.to(database))
 
 
 def _short(database: str, ending: str) -> str:

@@ -124,6 +124,14 @@ def materialized_views(session: Session) -> list[MaterializedView]:
     return [MaterializedView(oid, *populated[oid]) for oid in order if oid in populated]
 
 
+def to_analyze(session: Session) -> list[str]:
+    """Everything that planner statistics are made of, as quoted names."""
+    found = session.rows(
+        f"SELECT n.nspname, c.relname {_FROM} WHERE c.relkind IN ('r', 'p', 'm') AND {_OURS} ORDER BY 1, 2"
+    )
+    return [qualified(*row) for row in found]
+
+
 def invalid_indexes(session: Session) -> list[str]:
     found = session.rows(f"""
         SELECT n.nspname, c.relname {_FROM} JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
@@ -158,14 +166,16 @@ def large_object_statements(session: Session) -> Iterable[str]:
 
 
 # Contents of large objects, in chunks, each line a whole SQL statement without a backslash in it, so that
-# its COPY text is itself. lo_get needs no more than SELECT on the object, unlike pg_largeobject.
+# its COPY text is itself. lo_get needs no more than SELECT on the object, unlike pg_largeobject. Each step
+# depends on o.oid too: Memoize (PostgreSQL 14 and newer) would else take one descriptor's answer for the next's.
 LARGE_OBJECT_CONTENTS = """
     SELECT 'SELECT pg_catalog.lo_put(' || o.oid || ', ' || p.place || ', pg_catalog.decode('''
         || pg_catalog.encode(pg_catalog.lo_get(o.oid, p.place, 262144), 'hex') || ''', ''hex''));'
     FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid) o
     CROSS JOIN LATERAL (SELECT pg_catalog.lo_open(o.oid, 262144) AS fd OFFSET 0) f
-    CROSS JOIN LATERAL (SELECT pg_catalog.lo_lseek64(f.fd, 0, 2) AS size OFFSET 0) s
-    CROSS JOIN LATERAL (SELECT pg_catalog.lo_close(CASE WHEN s.size >= 0 THEN f.fd END) AS closed OFFSET 0) c
+    CROSS JOIN LATERAL (SELECT pg_catalog.lo_lseek64(f.fd, o.oid::int8 * 0, 2) AS size OFFSET 0) s
+    CROSS JOIN LATERAL (SELECT pg_catalog.lo_close(CASE WHEN s.size >= 0 AND o.oid > 0 THEN f.fd END) 
+        AS closed OFFSET 0) c
     CROSS JOIN LATERAL pg_catalog.generate_series(0, s.size - 1, 262144) p(place)
     WHERE c.closed = 0"""
 

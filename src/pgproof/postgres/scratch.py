@@ -71,9 +71,10 @@ class _Login:
 
 
 @contextmanager
-def scratch(tools: Tools, *, below: str | None = None) -> Iterator[Scratch]:
+def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = None) -> Iterator[Scratch]:
     """Start one, and remove it with all its data at the end. Raises NotProven saying what would make it run.
 
+    `superuser` is its bootstrap superuser: the source's own, as grants on system objects name it.
     `below` is the folder to make it in; its disk needs room for the whole database.
     """
     sweep(below)
@@ -81,8 +82,7 @@ def scratch(tools: Tools, *, below: str | None = None) -> Iterator[Scratch]:
     try:
         _claim(folder)
         usable = reachable(tools)
-        # A name of its own, so that no role of the backup can be it and take its password away.
-        login = _Login(f"scratch_{secrets.token_hex(6)}", secrets.token_hex(24))
+        login = _Login(superuser, secrets.token_hex(24))
         _initdb(usable, folder, login)
         command, isolated = _command(usable, folder)
         with (folder / "server.log").open("wb") as log:

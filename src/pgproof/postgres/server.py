@@ -213,11 +213,12 @@ def identity(session: Session) -> Server:
     version, standby = session.row("SELECT current_setting('server_version'), pg_is_in_recovery()")
     lsn = "pg_last_wal_replay_lsn()" if standby else "pg_current_wal_lsn()"
     return Server(
-        version,
-        session.version_num,
-        _system_identifier(session),
-        standby,
-        str(session.value(f"SELECT {lsn}::text")),
+        version=version,
+        version_num=session.version_num,
+        system_identifier=_system_identifier(session),
+        superuser=session.value("SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10"),
+        standby=standby,
+        lsn=str(session.value(f"SELECT {lsn}::text")),
     )
 
 

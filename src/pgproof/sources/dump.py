@@ -118,6 +118,7 @@ class _Run:
         codec = self.snapshot.session.codec
         entries = archive.contents(self.tools, schema, codec)
         with archive.in_memory(schema) as (fd, path):
+            late = archive.event_triggers(entries)
             before = text.section(self.tools, path, fd, "pre-data")
             guard = text.opening(database, identity).encode(codec, "replace")
             self._append(out, itertools.chain([guard], before), "before")
@@ -126,22 +127,16 @@ class _Run:
             found = catalog.sequences(self.snapshot.session)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
             self._append(out, statements, "sequences")
-            after = text.section(self.tools, path, fd, "post-data", archive.without(entries, "EVENT TRIGGER"))
+            after = text.section(self.tools, path, fd, "post-data", archive.list_file(entries, but=late))
             views = catalog.materialized_views(self.snapshot.session)
             refresh = [
                 line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)
             ]
-            triggers = self._event_triggers(path, fd, entries)
+            last = archive.list_file(entries, only=late)
+            triggers = text.section(self.tools, path, fd, "post-data", last) if late else iter(())
             self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
         refreshed = tuple((view.schema, view.name) for view in views)
         return replace(evidence, sequences=tuple(found), large_objects=objects, refreshed=refreshed)
-
-    def _event_triggers(self, path: str, fd: int, entries: list[archive.TocEntry]) -> Iterator[bytes]:
-        """Last of all, so that they do not fire on what comes before them."""
-        chosen = archive.only(entries, "EVENT TRIGGER")
-        if chosen:
-            settings = archive.only(entries, "ENCODING", "STDSTRINGS", "SEARCHPATH")
-            yield from text.section(self.tools, path, fd, "post-data", settings + chosen)
 
     def _append(self, out: PartWriter, pieces: Iterable[bytes], kind: BlockKind) -> None:
         for block in text_blocks(pieces, self.dump.codec, kind):

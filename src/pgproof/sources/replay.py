@@ -7,16 +7,16 @@ the parser of psql's meta-commands. What is fed is digested on the way, for the 
 import contextlib
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
 
-from pgproof.errors import Damaged
+from pgproof.errors import Damaged, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
-from pgproof.postgres import archive, server
+from pgproof.postgres import archive, catalog, server
 from pgproof.postgres.archive import Chosen, TocEntry
 from pgproof.postgres.rows import Rows, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
@@ -107,13 +107,14 @@ def replay(
         digests = run.rows()
         run.sequences()
         progress.begin("indexes and keys")
-        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", leave_out="EVENT TRIGGER")
+        late = archive.event_triggers(selection.entries)
+        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", but=late)
         run.refresh()
-        if any(entry.description == "EVENT TRIGGER" for entry in selection.entries):
-            run.pg_restore("post-data", only="EVENT TRIGGER")
+        if late:
+            run.pg_restore("post-data", only=late)
         if manner.analyze:
             progress.begin("statistics")
-            session.run("ANALYZE")
+            run.analyze()
     return Replayed(digests, selection.entries, selection.left_out)
 
 
@@ -153,7 +154,9 @@ class _Run:
     progress: Progress
     archive: tuple[int, str]
 
-    def pg_restore(self, section: str, *words: str, leave_out: str = "", only: str = "") -> None:
+    def pg_restore(
+        self, section: str, *words: str, but: Collection[int] = (), only: Collection[int] | None = None
+    ) -> None:
         fd, path = self.archive
         options = [] if self.manner.owners else ["--no-owner", "--no-privileges"]
         options += [] if self.manner.tablespaces else ["--no-tablespaces"]
@@ -165,22 +168,14 @@ class _Run:
             *options,
             *words,
         ]
-        use_list = self._list_file(leave_out, only)
+        lines = archive.list_file(self.selection.entries, but=but, only=only)
+        use_list = lines.encode(codec_of(self.reading.manifest), "surrogateescape")
         with (
             server.for_programs(self.wire) as (conninfo, env),
             archive.in_memory(use_list) as (list_fd, list_path),
         ):
             argv += [f"--use-list={list_path}", f"--dbname={conninfo}", path]
             process.run(process.Program(argv, env=env, pass_fds=(fd, list_fd), idle=_FOR_EVER, deadline=_FOR_EVER))
-
-    def _list_file(self, leave_out: str, only: str) -> bytes:
-        settings = ("ENCODING", "STDSTRINGS", "SEARCHPATH")
-        lines = [
-            f"{entry.line}\n"
-            for entry in self.selection.entries
-            if entry.description != leave_out and (not only or entry.description in (only, *settings))
-        ]
-        return "".join(lines).encode(codec_of(self.reading.manifest), "surrogateescape")
 
     def rows(self) -> Digests:
         """Feed all wanted blocks; returns per table what was fed."""
@@ -269,6 +264,12 @@ class _Run:
             views = tuple(view for view in views if f"{view[0]} {view[1]}" in keys)
         for statement in text.refresh_statements(views):
             self.session.run(statement)
+
+    def analyze(self) -> None:
+        """Statistics are no part of the data: what cannot be analysed (a foreign child, say) is passed over."""
+        for table in catalog.to_analyze(self.session):
+            with contextlib.suppress(QueryFailed):
+                self.session.run(f"ANALYZE {table}")
 
 
 class _Crew:
