@@ -13,26 +13,30 @@ import contextlib
 import itertools
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Empty, Queue
 
-from pgproof.errors import Damaged, PgproofError
+from pgproof.errors import Busy, Damaged, PgproofError, ProgramFailed, QueryFailed
 from pgproof.evidence import Count
 from pgproof.manifest import BlockKind, Codec, Database, Evidence, Kind, Server
 from pgproof.postgres import archive, catalog, server
 from pgproof.postgres.rows import Rows
 from pgproof.postgres.server import Address, Session, Wire
-from pgproof.postgres.snapshot import LOCK_SECONDS, Snapshot, exported
+from pgproof.postgres.snapshot import LOCK_SECONDS, Moved, Snapshot, exported
 from pgproof.postgres.tools import Tools, for_dump
 from pgproof.sources import text
 from pgproof.sources.source import Captured
-from pgproof.sources.units import Unit, UnitCopier, plan
+from pgproof.sources.units import Slice, Unit, UnitCopier, plan
 from pgproof.stream import process
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished, text_blocks
 from pgproof.stream.part import Parts, PartWriter
 from pgproof.stream.progress import Progress
+
+_ATTEMPTS = 8  # at a snapshot that nobody's TRUNCATE, ALTER or DROP comes in the way of
+_LOCK_NOT_AVAILABLE = "55P03"
+_QUEUE_SECONDS = 2  # that a reader waits for a table that the snapshot has locked already
 
 # Ranges are read by TID range scans; no other plan may be preferred, or each range would read the whole table.
 _RANGE_SETTINGS = {
@@ -56,6 +60,12 @@ class Dump:
 
     def capture(self, part: Parts, progress: Progress) -> Captured:
         """Read the whole database into `schema.dump`, `globals.sql` and `NAME.sql`. Raises PgproofError."""
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(Moved):
+                return self._capture(part, progress)
+        return self._capture(part, progress)
+
+    def _capture(self, part: Parts, progress: Progress) -> Captured:
         progress.begin("preparing")
         with exported(self.address, lock_seconds=self.lock_seconds) as snapshot:
             identity = server.identity(snapshot.session)
@@ -86,11 +96,15 @@ class _Run:
     def schema(self) -> bytes:
         """The schema as a custom-format archive: pg_dump is the authority on it."""
         argv = ["--format=custom", "--schema-only", f"--snapshot={self.snapshot.id}", "--no-password"]
-        argv += [
-            f"--lock-wait-timeout={int(self.dump.lock_seconds * 1000)}",
-            f"--encoding={self.snapshot.session.encoding}",
-        ]
-        return self._program("pg_dump", *argv)
+        # We hold all locks: pg_dump can only wait behind somebody who waits for us. Then we let them pass.
+        patience = _QUEUE_SECONDS + len(self.snapshot.heaps) // 500
+        argv += [f"--lock-wait-timeout={patience * 1000}", f"--encoding={self.snapshot.session.encoding}"]
+        try:
+            return self._program("pg_dump", *argv)
+        except ProgramFailed as error:
+            if "Query was: LOCK TABLE" not in error.message:
+                raise
+            raise Moved(f"a table is being changed: {error.message}", hint="run it again a little later") from error
 
     def write_globals(self, part: Parts) -> Iterator[str]:
         """Roles and tablespaces; yields what has to be said of them."""
@@ -117,6 +131,8 @@ class _Run:
         """The main part: schema text, rows, sequences, schema text, in one transaction of SQL."""
         codec = self.snapshot.session.codec
         entries = archive.contents(self.tools, schema, codec)
+        # Now, near the snapshot: sequences cannot be locked, and one may be dropped while the rows are read.
+        found = catalog.sequences(self.snapshot.session)
         with archive.in_memory(schema) as (fd, path):
             late = archive.event_triggers(entries)
             before = text.section(self.tools, path, fd, "pre-data")
@@ -124,7 +140,6 @@ class _Run:
             self._append(out, itertools.chain([guard], before), "before")
             evidence = self._write_rows(out)
             objects = self._write_large_objects(out)
-            found = catalog.sequences(self.snapshot.session)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
             self._append(out, statements, "sequences")
             after = text.section(self.tools, path, fd, "post-data", archive.list_file(entries, but=late))
@@ -172,18 +187,32 @@ class _Run:
                 out.append(block.finish("large-objects"))
                 block = Building(self.dump.codec)
 
-        with contextlib.closing(self.connection()) as rows:
+        with contextlib.closing(self.connection()) as rows, self.joined(rows):
             rows.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
         if block.plain:
             out.append(block.finish("large-objects"))
         return Count(count.rows, size)
 
+    @property
+    def range_settings(self) -> dict[str, str]:
+        return _RANGE_SETTINGS if self.snapshot.session.version_num >= 140000 else {}
+
     def connection(self) -> Rows:
-        """A connection for rows that sees the snapshot."""
-        rows = Rows(self.wire, settings=_RANGE_SETTINGS if self.snapshot.session.version_num >= 140000 else {})
+        """A connection for rows."""
+        return Rows(self.wire, settings=self.range_settings | {"lock_timeout": str(_QUEUE_SECONDS * 1000)})
+
+    @contextlib.contextmanager
+    def joined(self, rows: Rows) -> Iterator[None]:
+        """A transaction that sees the snapshot. It is short: the locks on indexes that reading takes would
+        else stand in the way of a REINDEX, and that in the way of the next who reads.
+        """
+        self.join(rows)
+        yield
+        rows.execute("ROLLBACK")
+
+    def join(self, rows: Rows) -> None:
         rows.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         rows.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot.id}'")
-        return rows
 
     def _program(self, name: str, *words: str) -> bytes:
         with server.for_programs(self.wire) as (conninfo, env):
@@ -201,6 +230,7 @@ class _Workers:
         self._mine = threading.local()
         self._all: list[Rows] = []
         self._stopped = threading.Event()
+        self._holder = _Holder(run)
 
     def blocks(self, units: list[Unit]) -> Iterator[Finished]:
         """Finished blocks as they come; the first failure ends all workers and is raised."""
@@ -224,7 +254,10 @@ class _Workers:
         if not hasattr(self._mine, "rows"):
             self._mine.rows = self._run.connection()
             self._all.append(self._mine.rows)
-        UnitCopier(self._mine.rows, self._run.dump.codec, self._run.snapshot.session.codec, self._emit).copy(unit)
+        reader = _Reader(self._run, self._mine.rows, self._holder)
+        encoding = self._run.snapshot.session.codec
+        with self._run.joined(self._mine.rows):
+            UnitCopier(reader, self._run.dump.codec, encoding, self._emit).copy(unit)
         self._run.progress.advance(unit.size)
 
     def _emit(self, block: Finished) -> None:
@@ -242,6 +275,55 @@ class _Workers:
         self._executor.shutdown(wait=True, cancel_futures=True)
         for rows in self._all:
             rows.close()
+
+
+class _Holder:
+    """The session that holds the snapshot and all locks, lent out for rows to one thread at a time."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._ready = False
+        self.queued: set[int] = set()
+
+    def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
+        with self._lock:
+            session, seconds = self._run.snapshot.session, self._run.dump.lock_seconds
+            if not self._ready:
+                settings = self._run.range_settings | {"lock_timeout": str(int(seconds * 1000))}
+                session.run("; ".join(f"SET LOCAL {key} = {value}" for key, value in settings.items()))
+                self._ready = True
+            try:
+                return session.copy_out(query, take)
+            except QueryFailed as error:
+                if error.sqlstate != _LOCK_NOT_AVAILABLE:
+                    raise
+                hint = "let the session that changes its indexes end, then run it again"
+                raise Busy(f"waited {seconds:g} s to read a table: {error.message}", hint=hint) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a slice through a worker's connection; where somebody's TRUNCATE, ALTER or DROP has queued up for
+    the table meanwhile, whoever asks for it anew waits behind them, and they wait for the snapshot's end:
+    then the session that has the lock already reads it.
+    """
+
+    run: _Run
+    rows: Rows
+    holder: _Holder
+
+    def copy_out(self, piece: Slice, take: Callable[[bytes], None]) -> int:
+        if piece.index not in self.holder.queued:
+            try:
+                return self.rows.copy_out(piece.query(), take)
+            except QueryFailed as error:
+                if error.sqlstate != _LOCK_NOT_AVAILABLE:
+                    raise
+            self.rows.execute("ROLLBACK")
+            self.run.join(self.rows)
+            self.holder.queued.add(piece.index)
+        return self.holder.copy_out(piece.query(), take)
 
 
 def _same_server(session: Session, before: Server) -> None:

@@ -5,11 +5,11 @@ A unit is a pure value, so whoever runs it needs only the snapshot's name and a 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from pgproof.errors import Damaged
 from pgproof.manifest import Codec, Share, Table
 from pgproof.postgres.catalog import Heap
-from pgproof.postgres.rows import Rows
 from pgproof.postgres.sql import names, qualified
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished
 
@@ -92,13 +92,19 @@ def _groups(small: list[tuple[Slice, int]]) -> Iterator[Unit]:
         yield Unit(tuple(group), size)
 
 
+class Reader(Protocol):
+    """Who reads a slice: `take` gets chunks of whole rows; returns the server's own count."""
+
+    def copy_out(self, piece: Slice, take: Callable[[bytes], None]) -> int: ...
+
+
 class UnitCopier:
     """Reads one unit and emits its blocks. A block is closed at a row's end once it is large enough, so
     memory does not depend on what a range holds in TOAST.
     """
 
-    def __init__(self, rows: Rows, codec: Codec, encoding: str, emit: Callable[[Finished], None]) -> None:
-        self._rows, self._codec, self._encoding, self._emit = rows, codec, encoding, emit
+    def __init__(self, reader: Reader, codec: Codec, encoding: str, emit: Callable[[Finished], None]) -> None:
+        self._reader, self._codec, self._encoding, self._emit = reader, codec, encoding, emit
         self._block = Building(codec)
         self._header = b""
         self._share_rows = self._share_bytes = 0
@@ -116,7 +122,7 @@ class UnitCopier:
             nonlocal seen
             seen += self._take(chunk, piece.index)
 
-        told = self._rows.copy_out(piece.query(), take)
+        told = self._reader.copy_out(piece, take)
         self._close_statement(piece.index)
         if told != seen:
             raise Damaged(f"the server counted {told} rows of {piece.table.label}, {seen} arrived", hint="run it again")
