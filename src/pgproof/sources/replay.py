@@ -267,9 +267,9 @@ class _Run:
 
     def analyze(self) -> None:
         """Statistics are no part of the data: what cannot be analysed (a foreign child, say) is passed over."""
-        for table in catalog.to_analyze(self.session):
-            with contextlib.suppress(QueryFailed):
-                self.session.run(f"ANALYZE {table}")
+        with _Crew(self.wire, self.manner.jobs) as crew:
+            for _ in crew.each(_analyze, catalog.to_analyze(self.session)):
+                pass
 
 
 class _Crew:
@@ -311,6 +311,11 @@ class _Crew:
             self._all.append(self._mine.rows)
         rows: Rows = self._mine.rows
         return rows
+
+
+def _analyze(rows: Rows, table: str) -> None:
+    with contextlib.suppress(QueryFailed):
+        rows.execute(f"ANALYZE {table}")
 
 
 def _swapped(work: Callable[[Rows, _Piece], _Result], piece: _Piece, rows: Rows) -> _Result:
