@@ -8,11 +8,11 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-import click
+from typer.exceptions import Abort, TyperException
 
 from pgproof.cli import commands, render
 from pgproof.cli.app import app
-from pgproof.errors import Interrupted, PgproofError
+from pgproof.errors import Interrupted, PgproofError, UsageError
 
 assert commands  # importing them registers them
 
@@ -42,11 +42,14 @@ def _run() -> int:
         return _report(error)
     except KeyboardInterrupt:
         return _report(Interrupted("interrupted; nothing half-made is left", hint="run it again when you like"))
-    except click.exceptions.Abort:
+    except Abort:
         return _report(Interrupted("stopped at the question; nothing was changed"))
-    except click.ClickException as error:
-        error.show()
-        return 2
+    except TyperException as error:
+        return _report(
+            UsageError(
+                error.format_message(), hint="`pgproof --help` lists the commands, `pgproof COMMAND --help` its options"
+            )
+        )
     except BrokenPipeError:
         # Whoever read our output has gone; what was to be done has been done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
