@@ -24,6 +24,8 @@ def main() -> NoReturn:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     sys.exit(_run())
 
 
