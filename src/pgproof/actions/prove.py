@@ -173,14 +173,16 @@ class _Drill:
         """Dump the restored schema and compare: the text when the versions are the same, otherwise the
         list of objects, as another version writes the same thing in other words.
         """
-        with connect(self.address) as session, server.for_programs(session.wire()) as (conninfo, env):
+        with connect(self.address) as session, server.for_programs(session.wire()) as access:
             argv = [
                 self.server.tools.program("pg_dump"),
                 "--format=custom",
                 "--schema-only",
                 "--no-tablespaces",
             ]
-            after = process.run(process.Program([*argv, f"--dbname={conninfo}"], env=env))
+            after = process.run(
+                process.Program([*argv, f"--dbname={access.conninfo}"], env=access.env, pass_fds=access.fds)
+            )
         same_version = self.manifest.server.major == self.server.tools.major
         compare = self._statements if same_version else self._objects
         return _set_difference(compare(schema), compare(after))

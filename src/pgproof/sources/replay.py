@@ -174,8 +174,12 @@ class _Run:
             server.for_programs(self.wire) as (conninfo, env),
             archive.in_memory(use_list) as (list_fd, list_path),
         ):
-            argv += [f"--use-list={list_path}", f"--dbname={conninfo}", path]
-            process.run(process.Program(argv, env=env, pass_fds=(fd, list_fd), idle=_FOR_EVER, deadline=_FOR_EVER))
+            argv += [f"--use-list={list_path}", f"--dbname={access.conninfo}", path]
+            process.run(
+                process.Program(
+                    argv, env=access.env, pass_fds=(fd, list_fd, *access.fds), idle=_FOR_EVER, deadline=_FOR_EVER
+                )
+            )
 
     def rows(self) -> Digests:
         """Feed all wanted blocks; returns per table what was fed."""
