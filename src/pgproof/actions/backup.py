@@ -29,7 +29,8 @@ def backup(job: Job, now: datetime, progress: Progress) -> Manifest:
 
 def refuse_stranger(job: Job) -> None:
     """Raise Refused when the newest backup of this name is of another server: a rebuilt database, or a
-    wrong host, must not take the place of what was there unnoticed."""
+    wrong host, must not take the place of what was there unnoticed.
+    """
     backups, _ = job.repository.backups(job.name)
     if not backups or job.new_server:
         return
@@ -37,7 +38,7 @@ def refuse_stranger(job: Job) -> None:
     now = job.source.identify().system_identifier
     if before and now and before != now:
         raise Refused(
-            f"the server is another one than in the last backup of {job.name} (system identifier {now}, before {before})",
+            f"another server answers than in the last backup of {job.name} (system identifier {now}, before {before})",
             hint="if it was rebuilt on purpose, say so once: pgproof backup --new-server",
         )
 

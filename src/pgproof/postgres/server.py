@@ -230,7 +230,8 @@ def _system_identifier(session: Session) -> str:
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a PostgreSQL program needs to connect: a connection string without secrets, its environment,
-    and the descriptor of the pass file that the environment names."""
+    and the descriptor of the pass file that the environment names.
+    """
 
     conninfo: str
     env: dict[str, str]
@@ -240,7 +241,8 @@ class Access:
 @contextmanager
 def for_programs(wire: Wire) -> Iterator[Access]:
     """Access for a program. The password is in a pass file (PostgreSQL docs 34.16) of mode 0600 that lies
-    in memory: never in argv or the environment, and on no disk even if we are killed."""
+    in memory: never in argv or the environment, and on no disk even if we are killed.
+    """
     words = {"host": wire.host, "port": str(wire.port), "user": wire.user, "dbname": wire.database, **wire.tls}
     line = " ".join(f"{key}={conninfo_value(value)}" for key, value in words.items())
     fd = os.memfd_create("pgpass", os.MFD_CLOEXEC)

@@ -171,7 +171,7 @@ class _Run:
         lines = archive.list_file(self.selection.entries, but=but, only=only)
         use_list = lines.encode(codec_of(self.reading.manifest), "surrogateescape")
         with (
-            server.for_programs(self.wire) as (conninfo, env),
+            server.for_programs(self.wire) as access,
             archive.in_memory(use_list) as (list_fd, list_path),
         ):
             argv += [f"--use-list={list_path}", f"--dbname={access.conninfo}", path]
