@@ -1,0 +1,1 @@
+"""That this file is here puts tests/ on the import path: helpers are `conformance.memory_store` and the like."""
