@@ -7,6 +7,7 @@ tried again on the same file: the run fails and the file is gone.
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
@@ -53,7 +54,7 @@ class DirectoryStore:
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         folder = prefix.rpartition("/")[0]
-        if folder and (not _is_name(folder) or self._link_above(prefix)):
+        if folder and (not _is_name(folder) or self._link_above(f"{folder}/_")):
             return  # no object's name begins so
         with _translated(prefix):
             found = sorted(self._walk(folder))
@@ -173,15 +174,27 @@ class _FileSink(Sink):
         try:
             os.link(self._temporary, self._target)
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS) or self._target.exists():
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
                 raise
-            self._temporary.rename(self._target)
+            self._rename_alone()
         else:
             try:
                 self._temporary.unlink()
             except OSError:
                 self._take_back()
                 raise
+
+    def _rename_alone(self) -> None:
+        """rename() that refuses a taken name, on file systems without links: a lock on the folder keeps others out."""
+        folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            if os.path.lexists(self._target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            self._temporary.rename(self._target)
+        finally:
+            os.close(folder)
 
     def abort(self) -> None:
         if self._fd >= 0:
