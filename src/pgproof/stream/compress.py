@@ -38,7 +38,7 @@ def decompress(codec: Codec, data: bytes, plain: int, what: str) -> bytes:
     whatever a forged block claims (`what` names the block for the message)."""
     try:
         result = _decompress(codec, data, plain)
-    except (isal_zlib.error, zstandard.ZstdError, EOFError) as error:
+    except (isal_zlib.error, zstandard.ZstdError, EOFError, MemoryError, OverflowError) as error:
         raise Damaged(f"{what} does not decompress: {error}", hint=_HINT) from error
     if len(result) != plain:
         raise Damaged(f"{what} holds {len(result)} bytes where its manifest says {plain}", hint=_HINT)
@@ -47,9 +47,16 @@ def decompress(codec: Codec, data: bytes, plain: int, what: str) -> bytes:
 
 def _decompress(codec: Codec, data: bytes, plain: int) -> bytes:
     if codec == "gzip":
-        return bytes(isal_zlib.decompressobj(GZIP_WBITS).decompress(data, plain + 1))
+        member = isal_zlib.decompressobj(GZIP_WBITS)
+        text = bytes(member.decompress(data, plain + 1))
+        if len(text) == plain and (not member.eof or member.unused_data):
+            raise EOFError("it is not one whole gzip member")
+        return text
     if codec == "zstd":
-        return zstandard.ZstdDecompressor().stream_reader(data).read(plain + 1)
+        claimed = zstandard.get_frame_parameters(data).content_size
+        if claimed not in (plain, zstandard.CONTENTSIZE_UNKNOWN):
+            raise EOFError(f"its frame claims {claimed} bytes")  # before anything of that size is allocated
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=plain + 1, allow_extra_data=False)
     return data
 
 
