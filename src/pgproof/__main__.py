@@ -1,5 +1,5 @@
 """`python -m pgproof` is the program `pgproof`."""
 
-from pgproof.cli.app import main
+from pgproof.cli.main import main
 
 main()

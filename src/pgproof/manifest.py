@@ -79,7 +79,8 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Block:
     """A stretch of a part that decompresses by itself; `offset` and `size` count compressed bytes
-    before encryption, `plain` the bytes it decompresses to, `sha256` is of the compressed bytes."""
+    before encryption, `plain` the bytes it decompresses to, `sha256` is of the compressed bytes.
+    """
 
     offset: int
     size: int
@@ -108,6 +109,7 @@ class Server:
     version: str
     version_num: int
     system_identifier: str
+    superuser: str = "postgres"  # the bootstrap superuser, who owns the system catalogue
     standby: bool = False
     lsn: str = ""
 
@@ -271,7 +273,8 @@ def seal_hash(sealed: bytes) -> str:
 
 def unseal(sealed: bytes, kind: type[_Value], name: str) -> _Value:
     """The value in a sealed file. Raises Damaged if any bit of it is not as written, UsageError if
-    it was written by a newer pgproof. `name` is for the message."""
+    it was written by a newer pgproof. `name` is for the message.
+    """
     start = len(_HEAD) + 64 + len(_NECK)
     content = sealed[start : -len(_TAIL)]
     if sealed != _HEAD + hashlib.sha256(content).hexdigest().encode() + _NECK + content + _TAIL:

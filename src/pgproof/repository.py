@@ -7,7 +7,7 @@ names and is older than the grace time is an orphan.
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -92,7 +92,8 @@ class Repository:
 
     def find(self, name: str, source: str | None = None) -> Backup:
         """The backup that `name` means: an id, an unambiguous prefix of one, `latest`, `latest:KIND`,
-        or a source's name for its latest. Raises UsageError or Damaged."""
+        or a source's name for its latest. Raises UsageError or Damaged.
+        """
         exact = self._exact(name)
         if exact:
             return exact
@@ -110,7 +111,8 @@ class Repository:
         found = unseal(self._read(f"{backup}/{MANIFEST}"), Manifest, f"the manifest of {backup}")
         if found.id != backup:
             raise Damaged(
-                f"the manifest at {backup} is that of {found.id}", hint="files were moved or swapped; put them back"
+                f"the manifest at {backup} is that of {found.id}",
+                hint="files were moved or swapped; put them back",
             )
         return found
 
@@ -170,7 +172,8 @@ class Repository:
 
     def orphans(self, now: datetime) -> list[Entry]:
         """Files in backup folders without a manifest, older than the grace time. Only folders whose
-        names are ids of ours are looked at: what a user put beside them is never touched."""
+        names are ids of ours are looked at: what a user put beside them is never touched.
+        """
         found = []
         for inside in self._by_backup(None).values():
             entries = list(inside.values())
@@ -205,7 +208,10 @@ class Repository:
     def _record(self, name: str, backup: str) -> Record:
         record = unseal(self._read(name), Record, f"the record {name}")
         if record.backup != backup:
-            raise Damaged(f"the record {name} is about {record.backup}", hint="files were moved or swapped; put them back")
+            raise Damaged(
+                f"the record {name} is about {record.backup}",
+                hint="files were moved or swapped; put them back",
+            )
         return record
 
     def _head(self, source: str) -> tuple[int, str | None]:
@@ -372,7 +378,8 @@ def _matching(name: str, backups: list[Backup]) -> Backup | None:
         sources = {one.manifest.source for one in of_source}
         if len(sources) > 1:
             raise UsageError(
-                f"{name!r} could be of any of {', '.join(sorted(sources))}", hint="name the source instead of `latest`"
+                f"{name!r} could be of any of {', '.join(sorted(sources))}",
+                hint="name the source instead of `latest`",
             )
         return of_source[-1] if of_source else None
     chosen = [one for one in backups if one.id.startswith(name) or one.id.split("/")[1].startswith(name)]

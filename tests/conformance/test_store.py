@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conformance.memory_store import MemoryStore
+from tests.conformance.memory_store import MemoryStore
 from pgproof.errors import AlreadyExists, NotFound, PgproofError
 from pgproof.stores.directory import DirectoryStore
 from pgproof.stores.store import Store

@@ -29,7 +29,8 @@ def backup(job: Job, now: datetime, progress: Progress) -> Manifest:
 
 def refuse_stranger(repository: Repository, name: str, captured: Captured, *, confirmed: bool) -> None:
     """Raise Refused when the newest backup of this name is of another server: a rebuilt database, or a
-    wrong host, must not take the place of what was there unnoticed."""
+    wrong host, must not take the place of what was there unnoticed.
+    """
     backups, _ = repository.backups(name)
     if not backups or confirmed:
         return

@@ -53,7 +53,7 @@ def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Pro
     reading.check_all(progress)
     chosen = tools.for_drill(manifest.server.major)
     progress.begin(f"starting PostgreSQL {chosen.version}")
-    with scratch(chosen, below=conditions.below) as throw_away:
+    with scratch(chosen, superuser=manifest.server.superuser, below=conditions.below) as throw_away:
         outcome = _Drill(reading, throw_away, conditions, progress).run()
     return Record(
         backup=manifest.id,
@@ -132,9 +132,10 @@ class _Drill:
             try:
                 session.run(catalog.create_database(_DATABASE, like, owner=None, version_num=session.version_num))
             except PgproofError as error:
+                locale = f"{like.locale or like.collate} ({_provider(like.provider)})"
                 raise NotProven(
                     f"the throw-away server cannot make a database like the source's: {error.message}",
-                    hint=f"it needs the locale {like.locale or like.collate} ({_provider(like.provider)}) on this machine",
+                    hint=f"it needs the locale {locale} on this machine",
                 ) from error
         return [f"a role could not be made: {one}" for one in failed]
 
@@ -153,7 +154,10 @@ class _Drill:
         with connect(self.address) as session:
             found = {(one.schema, one.name): one for one in catalog.sequences(session)}
         return [
-            Difference(f"sequence {one.schema}.{one.name}", f"stood at {_value(one)}, after the restore at {_value(after)}")
+            Difference(
+                f"sequence {one.schema}.{one.name}",
+                f"stood at {_value(one)}, after the restore at {_value(after)}",
+            )
             for one in self.manifest.evidence.sequences
             if (after := found.get((one.schema, one.name))) != one
         ]
@@ -161,13 +165,21 @@ class _Drill:
     def _indexes(self) -> list[Difference]:
         """Indexes that are invalid after the restore; none can be, as pg_restore makes them anew."""
         with connect(self.address) as session:
-            return [Difference(f"index {one}", "is invalid after the restore") for one in catalog.invalid_indexes(session)]
+            return [
+                Difference(f"index {one}", "is invalid after the restore") for one in catalog.invalid_indexes(session)
+            ]
 
     def _schema(self, schema: bytes) -> list[Difference]:
         """Dump the restored schema and compare: the text when the versions are the same, otherwise the
-        list of objects, as another version writes the same thing in other words."""
+        list of objects, as another version writes the same thing in other words.
+        """
         with connect(self.address) as session, server.for_programs(session.wire()) as (conninfo, env):
-            argv = [self.server.tools.program("pg_dump"), "--format=custom", "--schema-only", "--no-tablespaces"]
+            argv = [
+                self.server.tools.program("pg_dump"),
+                "--format=custom",
+                "--schema-only",
+                "--no-tablespaces",
+            ]
             after = process.run(process.Program([*argv, f"--dbname={conninfo}"], env=env))
         same_version = self.manifest.server.major == self.server.tools.major
         compare = self._statements if same_version else self._objects
@@ -192,7 +204,9 @@ class _Drill:
             return answers, failed, warned
         self.progress.begin("asking the checks")
         with connect(self.address) as session:
-            session.run("SET default_transaction_read_only = on; SET statement_timeout = '10min'; SET search_path = public")
+            session.run(
+                "SET default_transaction_read_only = on; SET statement_timeout = '10min'; SET search_path = public"
+            )
             for check in self.conditions.checks:
                 answers[check.name], said = _ask(session, check)
                 if answers[check.name]:

@@ -90,15 +90,19 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
     if made.selection.whole:
         reading.check_all(progress)
     with _maintenance(target) as session:
-        _sweep(session)
+        _sweep(session, target)
         if made.missing_roles:
             roles.create(session, reading.content(reading.manifest.part("globals.sql")), made.missing_roles)
-        with _temporary(session, made, wish.manner.owners) as temporary:
+        with _temporary(session, target, made, wish.manner.owners) as temporary:
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
             _check_rows(reading.manifest, done, made)
             _finish(session, temporary, made, wish)
-    notes = () if made.selection.whole or not reading.manifest.evidence.large_objects.rows else ("large objects were left out",)
+    notes = (
+        ()
+        if made.selection.whole or not reading.manifest.evidence.large_objects.rows
+        else ("large objects were left out",)
+    )
     return Restored(reading.manifest.id, made.database, made.aside, made.tables, made.rows, done.left_out, notes)
 
 
@@ -122,12 +126,16 @@ def _fits(session: Session, manifest: Manifest) -> None:
             hint=f"restore into PostgreSQL {manifest.server.major} or newer",
         )
     if not session.value("SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"):
-        raise Refused("the role on the target may not create databases", hint="restore as a superuser, or grant CREATEDB")
+        raise Refused(
+            "the role on the target may not create databases",
+            hint="restore as a superuser, or grant CREATEDB",
+        )
     have = {one for (one,) in session.rows("SELECT name FROM pg_catalog.pg_available_extensions")}
     lacking = sorted(set(manifest.database.extensions) - have)
     if lacking:
+        versions = ", ".join(f"{one} {manifest.database.extensions[one]}" for one in lacking)
         raise Refused(
-            f"the target lacks the extensions {', '.join(f'{one} {manifest.database.extensions[one]}' for one in lacking)}",
+            f"the target lacks the extensions {versions}",
             hint="install their packages on the target's host",
         )
 
@@ -168,7 +176,12 @@ def _aside(session: Session, target: Address, database: str, wish: Wish, now: da
 
 
 def _steps(
-    manifest: Manifest, database: str, aside: str | None, missing: tuple[str, ...], selection: Selection, rows: int
+    manifest: Manifest,
+    database: str,
+    aside: str | None,
+    missing: tuple[str, ...],
+    selection: Selection,
+    rows: int,
 ) -> tuple[str, ...]:
     steps = [f"check the stored bytes of {manifest.id} against their hashes"]
     steps += [f"create the roles {', '.join(missing)}"] if missing else []
@@ -181,7 +194,7 @@ def _steps(
 
 
 @contextmanager
-def _temporary(session: Session, made: Plan, owners: bool) -> Iterator[str]:
+def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> Iterator[str]:
     """A new database under a temporary name, dropped unless it has been renamed by the end."""
     temporary = _short(made.database, f"_restoring_{secrets.token_hex(4)}")
     owner = made.manifest.database.owner if owners else None
@@ -189,15 +202,29 @@ def _temporary(session: Session, made: Plan, owners: bool) -> Iterator[str]:
     try:
         session.run(statement)
     except QueryFailed as error:
-        raise Refused(f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT) from error
+        raise Refused(
+            f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
+        ) from error
     try:
         owner_mark = literal(_MARK + json.dumps(asdict(process.identity())))
         session.run(f"COMMENT ON DATABASE {name(temporary)} IS {owner_mark}")
         yield temporary
     except BaseException:
         with contextlib.suppress(PgproofError):
-            session.run(f"DROP DATABASE IF EXISTS {name(temporary)} WITH (FORCE)")
+            _drop(session, target.to(temporary))
         raise
+
+
+def _drop(session: Session, database: Address) -> None:
+    """Drop a database of ours, after its subscriptions, which would hold it; their slots are left alone."""
+    with contextlib.suppress(PgproofError), connect(database) as inside:
+        for (subscription,) in inside.rows("""
+            SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+            WHERE d.datname = current_database()"""):
+            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} DISABLE")
+            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} SET (slot_name = NONE)")
+            inside.run(f"DROP SUBSCRIPTION {name(subscription)}")
+    session.run(f"DROP DATABASE IF EXISTS {name(database.database)} WITH (FORCE)")
 
 
 _LOCALE_HINT = "the target's operating system must have the same locale; `locale -a` lists what it has"
@@ -209,7 +236,8 @@ def _check_rows(manifest: Manifest, done: Replayed, made: Plan) -> None:
     differences = compare_counts(captured, fed)
     if differences:
         raise Damaged(
-            "; ".join(f"{one.what}: {one.text}" for one in differences), hint="restore from another backup; nothing was changed"
+            "; ".join(f"{one.what}: {one.text}" for one in differences),
+            hint="restore from another backup; nothing was changed",
         )
 
 
@@ -220,7 +248,10 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
     # The mark that it is unfinished goes in the same transaction: the next restore drops what carries it.
     comment = literal(made.manifest.database.comment) if made.manifest.database.comment else "NULL"
     if made.aside and wish.disconnect:
-        session.run("SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %s", [made.database])
+        session.run(
+            "SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %s",
+            [made.database],
+        )
     switch = [f"COMMENT ON DATABASE {name(temporary)} IS {comment}"]
     switch += [f"ALTER DATABASE {name(made.database)} RENAME TO {name(made.aside)}"] if made.aside else []
     switch.append(f"ALTER DATABASE {name(temporary)} RENAME TO {name(made.database)}")
@@ -229,24 +260,24 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
     except QueryFailed as error:
         with contextlib.suppress(PgproofError):
             session.run("ROLLBACK")
-        raise Refused(f"the switch failed, nothing was changed: {error.message}", hint="stop what uses it and try again") from error
+        raise Refused(
+            f"the switch failed, nothing was changed: {error.message}", hint="stop what uses it and try again"
+        ) from error
 
 
-def _sweep(session: Session) -> None:
+def _sweep(session: Session, target: Address) -> None:
     """Drop what restores left that were killed; only databases that carry our comment, of dead processes."""
     found = session.rows("""
         SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database
-        WHERE datname LIKE '%\\_restoring\\_%' AND pg_catalog.shobj_description(oid, 'pg_database') LIKE 'pgproof is restoring into this database: %'""")
+        WHERE datname LIKE '%\\_restoring\\_%'
+        AND pg_catalog.shobj_description(oid, 'pg_database') LIKE 'pgproof is restoring into this database: %'""")
     for database, comment in found:
         with contextlib.suppress(ValueError, TypeError, PgproofError):
             if process.is_gone(process.Identity(**json.loads(comment.removeprefix(_MARK)))):
-                session.run(f"DROP DATABASE {name(database)} WITH (FORCE)")
+                _drop(session, target.to(database))
 
 
 def _short(database: str, ending: str) -> str:
     """`database` with an ending, within the bytes that an identifier may have."""
     room = _LONGEST - len(ending.encode())
     return database.encode()[:room].decode("utf-8", "ignore") + ending
-
-
-

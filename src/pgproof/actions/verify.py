@@ -37,7 +37,8 @@ def reading(repository: Repository, manifest: Manifest, key: Key) -> Reading:
 
 def verify(repository: Repository, backup: str, key: Key, now: datetime, progress: Progress) -> Verdict:
     """Examine one backup and keep the record beside it. Damage is a verdict, not an exception;
-    raises Unreachable when the store does not answer."""
+    raises Unreachable when the store does not answer.
+    """
     began = time.monotonic()
     try:
         manifest = repository.manifest(backup)
@@ -50,7 +51,15 @@ def verify(repository: Repository, backup: str, key: Key, now: datetime, progres
     scope: Literal["stored bytes", "contents"] = "contents" if _opens(manifest, key) else "stored bytes"
     verdict = Verdict(backup, not findings, scope, parts, tuple(findings))
     repository.add_record(
-        Record(backup, "verify", now, verdict.ok, round(time.monotonic() - began, 3), verdict.findings, scope=scope)
+        Record(
+            backup,
+            "verify",
+            now,
+            verdict.ok,
+            round(time.monotonic() - began, 3),
+            verdict.findings,
+            scope=scope,
+        )
     )
     return verdict
 
@@ -68,12 +77,16 @@ def _verify_part(source: Reading, part: Part, key: Key, progress: Progress) -> P
     try:
         source.check_stored(part, progress)
         if part.encryption != "none" and not _fits(part, key):
-            return PartVerdict(part.name, ok=True, text=f"{name}: stored bytes are whole; not opened, as no key is configured")
+            return PartVerdict(
+                part.name,
+                ok=True,
+                text=f"{name}: stored bytes are whole; not opened, as no key is configured",
+            )
         source.open_up(part, progress)
     except Unreachable:
         raise
     except PgproofError as error:
-        return PartVerdict(part.name, ok=False, text=f"{name}: {error.message}")
+        return PartVerdict(part.name, ok=False, text=error.message)
     return PartVerdict(part.name, ok=True, text=f"{name}: whole")
 
 

@@ -6,7 +6,7 @@ out, steer `pg_restore --use-list` (PostgreSQL docs, pg_restore).
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -95,9 +95,6 @@ class Chosen:
     entries: tuple[TocEntry, ...]
     left_out: tuple[str, ...]
 
-    def list_file(self, keep: Callable[[TocEntry], bool] = lambda _: True) -> str:
-        return "".join(f"{entry.line}\n" for entry in self.entries if keep(entry))
-
 
 def choose(entries: list[TocEntry], tables: Iterable[tuple[str, str]]) -> Chosen:
     """The entries that bring these (schema, table) back whole: what they need (types, functions,
@@ -126,22 +123,36 @@ def choose_schema(entries: list[TocEntry], schemas: Iterable[str]) -> Chosen:
     chosen = {entry.id for entry in entries if entry.description in _SETTINGS}
     roots: set[int] = set()
     for schema in schemas:
-        inside = {e.id for e in entries if e.rest.startswith(f"{_flat(schema)} ") or (e.description == "SCHEMA" and e.rest.startswith(f"- {_flat(schema)} "))}
+        inside = {
+            e.id
+            for e in entries
+            if e.rest.startswith(f"{_flat(schema)} ")
+            or (e.description == "SCHEMA" and e.rest.startswith(f"- {_flat(schema)} "))
+        }
         if not inside:
-            raise UsageError(f"the backup has nothing in a schema {schema}", hint="`pgproof show BACKUP` lists its tables")
+            raise UsageError(
+                f"the backup has nothing in a schema {schema}", hint="`pgproof show BACKUP` lists its tables"
+            )
         roots |= {number for number in inside if by_id[number].description != "FK CONSTRAINT"}
     _close(roots, by_id, chosen)
     left_out = _attach(entries, by_id, chosen, roots)
     return Chosen(tuple(entry for entry in entries if entry.id in chosen), tuple(left_out))
 
 
-def without(entries: list[TocEntry], *descriptions: str) -> str:
-    """A list file of everything but some kinds of entry."""
-    return "".join(f"{entry.line}\n" for entry in entries if entry.description not in descriptions)
+def event_triggers(entries: Iterable[TocEntry]) -> frozenset[int]:
+    """Event triggers and their comments, which are to come last of all: they fire on what comes after them."""
+    entries = list(entries)
+    triggers = {entry.id for entry in entries if entry.description == "EVENT TRIGGER"}
+    return frozenset(entry.id for entry in entries if entry.id in triggers or triggers & set(entry.depends))
 
 
-def only(entries: Iterable[TocEntry], *descriptions: str) -> str:
-    return "".join(f"{entry.line}\n" for entry in entries if entry.description in descriptions)
+def list_file(entries: Iterable[TocEntry], *, but: Collection[int] = (), only: Collection[int] | None = None) -> str:
+    """What `pg_restore --use-list` reads: all entries, or all but some, or only some; settings always."""
+    return "".join(
+        f"{entry.line}\n"
+        for entry in entries
+        if entry.description in _SETTINGS or (entry.id not in but and (only is None or entry.id in only))
+    )
 
 
 @contextmanager

@@ -79,12 +79,14 @@ def unreadable(session: Session) -> tuple[list[str], list[str]]:
 
 def unreadable_large_objects(session: Session) -> int:
     """How many large objects this role may not read."""
-    return int(session.value("""
+    return int(
+        session.value("""
         SELECT count(*) FROM pg_catalog.pg_largeobject_metadata m
         WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
         AND NOT pg_catalog.pg_has_role(m.lomowner, 'USAGE')
         AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(m.lomacl) a WHERE a.privilege_type = 'SELECT'
-                        AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))"""))
+                        AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))""")
+    )
 
 
 def sequences(session: Session) -> list[Sequence]:
@@ -98,7 +100,8 @@ def sequences(session: Session) -> list[Sequence]:
             for index, (schema, sequence) in enumerate(batch)
         )
         for index, last_value, is_called in session.rows(f"{union} ORDER BY 1"):
-            result.append(Sequence(*batch[index], last_value, is_called))
+            schema, sequence = batch[index]
+            result.append(Sequence(schema, sequence, last_value, is_called))
     return result
 
 
@@ -119,6 +122,14 @@ def materialized_views(session: Session) -> list[MaterializedView]:
     populated = {oid: (schema, view) for oid, schema, view, materialized, full in views if materialized and full}
     order = graphlib.TopologicalSorter(graph).static_order()
     return [MaterializedView(oid, *populated[oid]) for oid in order if oid in populated]
+
+
+def to_analyze(session: Session) -> list[str]:
+    """Everything that planner statistics are made of, as quoted names."""
+    found = session.rows(
+        f"SELECT n.nspname, c.relname {_FROM} WHERE c.relkind IN ('r', 'p', 'm') AND {_OURS} ORDER BY 1, 2"
+    )
+    return [qualified(*row) for row in found]
 
 
 def invalid_indexes(session: Session) -> list[str]:
@@ -155,14 +166,16 @@ def large_object_statements(session: Session) -> Iterable[str]:
 
 
 # Contents of large objects, in chunks, each line a whole SQL statement without a backslash in it, so that
-# its COPY text is itself. lo_get needs no more than SELECT on the object, unlike pg_largeobject.
+# its COPY text is itself. lo_get needs no more than SELECT on the object, unlike pg_largeobject. Each step
+# depends on o.oid too: Memoize (PostgreSQL 14 and newer) would else take one descriptor's answer for the next's.
 LARGE_OBJECT_CONTENTS = """
     SELECT 'SELECT pg_catalog.lo_put(' || o.oid || ', ' || p.place || ', pg_catalog.decode('''
         || pg_catalog.encode(pg_catalog.lo_get(o.oid, p.place, 262144), 'hex') || ''', ''hex''));'
     FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid) o
     CROSS JOIN LATERAL (SELECT pg_catalog.lo_open(o.oid, 262144) AS fd OFFSET 0) f
-    CROSS JOIN LATERAL (SELECT pg_catalog.lo_lseek64(f.fd, 0, 2) AS size OFFSET 0) s
-    CROSS JOIN LATERAL (SELECT pg_catalog.lo_close(CASE WHEN s.size >= 0 THEN f.fd END) AS closed OFFSET 0) c
+    CROSS JOIN LATERAL (SELECT pg_catalog.lo_lseek64(f.fd, o.oid::int8 * 0, 2) AS size OFFSET 0) s
+    CROSS JOIN LATERAL (SELECT pg_catalog.lo_close(CASE WHEN s.size >= 0 AND o.oid > 0 THEN f.fd END) 
+        AS closed OFFSET 0) c
     CROSS JOIN LATERAL pg_catalog.generate_series(0, s.size - 1, 262144) p(place)
     WHERE c.closed = 0"""
 
@@ -177,7 +190,21 @@ def database(session: Session) -> Database:
             (SELECT setconfig FROM pg_catalog.pg_db_role_setting s WHERE s.setdatabase = d.oid AND s.setrole = 0),
             d.datacl IS NOT NULL
         FROM pg_catalog.pg_database d WHERE d.datname = current_database()""")
-    dbname, encoding, provider, icu, version_text, collate, ctype, owner, limit, size, comment, settings, granted = row
+    (
+        dbname,
+        encoding,
+        provider,
+        icu,
+        version_text,
+        collate,
+        ctype,
+        owner,
+        limit,
+        size,
+        comment,
+        settings,
+        granted,
+    ) = row
     return Database(
         name=dbname,
         encoding=encoding,
@@ -216,10 +243,13 @@ def _roles(session: Session, owner: str) -> tuple[str, ...]:
 
 def _grants(session: Session) -> tuple[tuple[str, str, bool], ...]:
     """Privilege, grantee ('' for PUBLIC) and grant option, of the database itself."""
-    return tuple(session.rows("""
-        SELECT a.privilege_type, CASE a.grantee WHEN 0 THEN '' ELSE pg_catalog.pg_get_userbyid(a.grantee) END, a.is_grantable
+    return tuple(
+        session.rows("""
+        SELECT a.privilege_type, CASE a.grantee WHEN 0 THEN '' ELSE pg_catalog.pg_get_userbyid(a.grantee) END,
+            a.is_grantable
         FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a
-        WHERE d.datname = current_database() ORDER BY 1, 2"""))
+        WHERE d.datname = current_database() ORDER BY 1, 2""")
+    )
 
 
 def create_database(new: str, like: Database, *, owner: str | None, version_num: int) -> str:
@@ -258,5 +288,11 @@ def database_statements(new: str, like: Database) -> list[str]:
 
 def _setting(key: str, value: str) -> str:
     """Lists are stored already quoted, other values bare (pg_dump's makeAlterConfigCommand knows the same)."""
-    lists = ("search_path", "local_preload_libraries", "session_preload_libraries", "temp_tablespaces", "datestyle")
+    lists = (
+        "search_path",
+        "local_preload_libraries",
+        "session_preload_libraries",
+        "temp_tablespaces",
+        "datestyle",
+    )
     return value if key.lower() in lists and value else literal(value)

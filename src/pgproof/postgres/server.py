@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, LiteralString, Self, cast
+from typing import Any, Self
 
 import psycopg
 from psycopg import conninfo
@@ -23,6 +23,7 @@ from pgproof.secret import Secret
 
 MINIMUM = 130000
 CONNECT_SECONDS = 15
+_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 # What shapes COPY text, and what could cut a long read short. Recorded in the manifest.
 SETTINGS: dict[str, str] = {
@@ -67,6 +68,11 @@ class Address:
             raise _bad_conninfo(error) from error
         return str(parts.get("dbname") or parts.get("user") or os.environ.get("PGDATABASE") or "postgres")
 
+    @property
+    def host(self) -> str:
+        """The host as it is written, which may be a socket's folder; '' for libpq's default."""
+        return str(conninfo.conninfo_to_dict(self.conninfo).get("host") or "")
+
     def describe(self) -> str:
         """Host, port and database, without user or secret."""
         try:
@@ -95,7 +101,8 @@ class Wire:
 
 class Session:
     """A connection that answers questions. Its client encoding is the server's own, so that no byte is
-    converted; SQL_ASCII is read as LATIN1, which maps every byte to one character and back."""
+    converted; SQL_ASCII is read as LATIN1, which maps every byte to one character and back.
+    """
 
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", password: Secret | None) -> None:
         self._connection = connection
@@ -111,7 +118,7 @@ class Session:
     def rows(self, sql: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """The answer to a question. Raises QueryFailed, Unreachable."""
         with translated():
-            return self._connection.execute(cast(LiteralString, sql), parameters).fetchall()
+            return self._connection.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[object] | None = None) -> tuple[Any, ...]:
         return self.rows(sql, parameters)[0]
@@ -122,7 +129,7 @@ class Session:
     def run(self, sql: str, parameters: Sequence[object] | None = None) -> None:
         """A statement, or without parameters several. Raises QueryFailed, Unreachable."""
         with translated():
-            self._connection.execute(cast(LiteralString, sql), parameters)
+            self._connection.execute(sql, parameters)
 
     def run_bytes(self, sql: bytes) -> None:
         """Statements in the session's own encoding, as they are stored."""
@@ -137,11 +144,12 @@ class Session:
 
     def wire(self) -> Wire:
         info = self._connection.info
-        given = info.get_parameters()
-        tls = {key: given[key] for key in ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl") if key in given}
-        if not info.host.startswith("/") and not self._connection.pgconn.ssl_in_use:
+        local = info.host.startswith("/")
+        tls = {str(key): value for key, value in info.get_parameters().items() if key in _TLS}
+        if not local and not self._connection.pgconn.ssl_in_use:
             tls = {"sslmode": "disable"}
-        host = info.hostaddr if not info.host.startswith("/") and "sslrootcert" not in tls and info.hostaddr else info.host
+        # A certificate is checked against the name, so only without one may the resolved address be used.
+        host = info.hostaddr if info.hostaddr and not local and "sslrootcert" not in tls else info.host
         return Wire(host, info.port, info.user, info.dbname, info.password or "", tls, self.client_encoding)
 
     @property
@@ -204,7 +212,14 @@ def identity(session: Session) -> Server:
         )
     version, standby = session.row("SELECT current_setting('server_version'), pg_is_in_recovery()")
     lsn = "pg_last_wal_replay_lsn()" if standby else "pg_current_wal_lsn()"
-    return Server(version, session.version_num, _system_identifier(session), standby, str(session.value(f"SELECT {lsn}::text")))
+    return Server(
+        version=version,
+        version_num=session.version_num,
+        system_identifier=_system_identifier(session),
+        superuser=session.value("SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10"),
+        standby=standby,
+        lsn=str(session.value(f"SELECT {lsn}::text")),
+    )
 
 
 def _system_identifier(session: Session) -> str:
@@ -217,12 +232,19 @@ def _system_identifier(session: Session) -> str:
 @contextmanager
 def for_programs(wire: Wire) -> Iterator[tuple[str, dict[str, str]]]:
     """A connection string for PostgreSQL's programs, and their environment: the password is in a pass
-    file of mode 0600 that is removed at the end, never in argv (PostgreSQL docs 34.16)."""
-    words = {"host": wire.host, "port": str(wire.port), "user": wire.user, "dbname": wire.database, **wire.tls}
+    file of mode 0600 that is removed at the end, never in argv (PostgreSQL docs 34.16).
+    """
+    words = {
+        "host": wire.host,
+        "port": str(wire.port),
+        "user": wire.user,
+        "dbname": wire.database,
+        **wire.tls,
+    }
     line = " ".join(f"{key}={conninfo_value(value)}" for key, value in words.items())
     folder = tempfile.mkdtemp(prefix="pgproof-")
     try:
-        path = os.path.join(folder, "pgpass")
+        path = f"{folder}/pgpass"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             if wire.password:
@@ -234,7 +256,7 @@ def for_programs(wire: Wire) -> Iterator[tuple[str, dict[str, str]]]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """psycopg's exceptions as ours."""
+    """Psycopg's exceptions as ours."""
     try:
         yield
     except psycopg.errors.Error as error:
@@ -244,9 +266,12 @@ def translated() -> Iterator[None]:
 def _query_failed(error: psycopg.Error) -> PgproofError:
     state = error.sqlstate or ""
     said = (error.diag.message_primary or str(error)).strip()
-    if not state or state.startswith("57P") or state.startswith("08"):
+    if not state or state.startswith(("57P", "08")):
         return Unreachable(f"the server went away: {said}", hint="look at its log; nothing was kept of this run")
-    hints = {"55P03": "another session holds a lock", "42501": "give the role the right; `pgproof doctor` lists what lacks"}
+    hints = {
+        "55P03": "another session holds a lock",
+        "42501": "give the role the right; `pgproof doctor` lists what lacks",
+    }
     return QueryFailed(said, hint=hints.get(state, error.diag.message_hint or ""), sqlstate=state)
 
 
@@ -275,14 +300,38 @@ def _unreachable(address: Address, said: str) -> PgproofError:
 
 
 _REFUSALS = (
-    ("password authentication failed", "the server refuses the password", "check the user and the password's reference"),
-    ("no password supplied", "the server asks for a password and none is configured", "set `password` to a reference"),
-    ("no pg_hba.conf entry", "the server does not let this host and user in", "add a line to pg_hba.conf and reload"),
+    (
+        "password authentication failed",
+        "the server refuses the password",
+        "check the user and the password's reference",
+    ),
+    (
+        "no password supplied",
+        "the server asks for a password and none is configured",
+        "set `password` to a reference",
+    ),
+    (
+        "no pg_hba.conf entry",
+        "the server does not let this host and user in",
+        "add a line to pg_hba.conf and reload",
+    ),
     ("does not exist", "the database or role does not exist", "was it renamed or dropped? check the URL"),
     ("too many clients", "the server has no connection left", "raise max_connections or try again later"),
-    ("remaining connection slots", "the server has no connection left", "raise max_connections or try again later"),
+    (
+        "remaining connection slots",
+        "the server has no connection left",
+        "raise max_connections or try again later",
+    ),
     ("the database system is starting up", "the server is starting up", "try again in a moment"),
     ("the database system is shutting down", "the server is shutting down", "try again when it is up"),
-    ("certificate", "the server's TLS certificate is not accepted", "check sslmode and sslrootcert in the URL"),
-    ("server does not support SSL", "TLS is required and the server has none", "turn it on, or choose another sslmode"),
+    (
+        "certificate",
+        "the server's TLS certificate is not accepted",
+        "check sslmode and sslrootcert in the URL",
+    ),
+    (
+        "server does not support SSL",
+        "TLS is required and the server has none",
+        "turn it on, or choose another sslmode",
+    ),
 )

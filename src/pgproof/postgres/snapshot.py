@@ -52,7 +52,8 @@ def check_privileges(session: Session) -> None:
     role = session.value("SELECT current_user")
     if denied:
         raise Refused(
-            f"role {role} may not read {_listed(denied)}", hint=f"as a superuser: GRANT pg_read_all_data TO {role};"
+            f"role {role} may not read {_listed(denied)}",
+            hint=f"as a superuser: GRANT pg_read_all_data TO {role};",
         )
     if hidden:
         raise Refused(
@@ -72,7 +73,8 @@ def _lock(session: Session, address: Address, heaps: Sequence[catalog.Heap], sec
     for start in range(0, len(heaps), _LOCKS_AT_ONCE):
         batch = heaps[start : start + _LOCKS_AT_ONCE]
         try:
-            session.run(f"LOCK TABLE {', '.join(f'ONLY {qualified(h.table.schema, h.table.name)}' for h in batch)} IN ACCESS SHARE MODE")
+            names = ", ".join(f"ONLY {qualified(heap.table.schema, heap.table.name)}" for heap in batch)
+            session.run(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
         except QueryFailed as error:
             if error.sqlstate != "55P03":
                 raise
@@ -86,7 +88,8 @@ def _lock(session: Session, address: Address, heaps: Sequence[catalog.Heap], sec
 def _blockers(address: Address, heaps: Sequence[catalog.Heap]) -> str:
     with connect(address) as session:
         found = session.rows(
-            """SELECT l.pid, n.nspname, c.relname, a.usename, pg_catalog.date_trunc('second', now() - a.xact_start)::text
+            """SELECT l.pid, n.nspname, c.relname, a.usename,
+                pg_catalog.date_trunc('second', now() - a.xact_start)::text
             FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
             LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
@@ -96,7 +99,8 @@ def _blockers(address: Address, heaps: Sequence[catalog.Heap]) -> str:
     if not found:
         return "the session that blocked it has gone meanwhile"
     return "; ".join(
-        f"process {pid} ({user}, for {since}) blocks {readable(schema, table)}" for pid, schema, table, user, since in found[:5]
+        f"process {pid} ({user}, for {since}) blocks {readable(schema, table)}"
+        for pid, schema, table, user, since in found[:5]
     )
 
 

@@ -21,7 +21,8 @@ def names(identifiers: Iterable[str]) -> str:
 
 def literal(text: str) -> str:
     """A string constant; standard_conforming_strings is on in every session and file of ours,
-    so a backslash is an ordinary character (PostgreSQL docs 4.1.2.1)."""
+    so a backslash is an ordinary character (PostgreSQL docs 4.1.2.1).
+    """
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -54,7 +54,8 @@ def found() -> list[Tools]:
 
 def for_dump(major: int, installed: Iterable[Tools] | None = None) -> Tools:
     """Programs to dump a server of `major` with: its own major before newer ones, as FIELD section 4
-    found dumps of another release round that do not restore. Raises Refused."""
+    found dumps of another release round that do not restore. Raises Refused.
+    """
     return _choose(major, found() if installed is None else installed, "pg_dump", server=False)
 
 
@@ -95,11 +96,10 @@ def _on_path() -> list[Path]:
 
 
 def _from_wheels() -> list[Path]:
-    result = []
+    result: list[Path] = []
     for module, inside in _WHEELS:
         spec = importlib.util.find_spec(module)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            result.append(Path(place) / inside)
+        result += [Path(place) / inside for place in (spec.submodule_search_locations or [])] if spec else []
     return result
 
 

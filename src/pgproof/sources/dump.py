@@ -35,7 +35,12 @@ from pgproof.stream.part import Parts, PartWriter
 from pgproof.stream.progress import Progress
 
 # Ranges are read by TID range scans; no other plan may be preferred, or each range would read the whole table.
-_RANGE_SETTINGS = {"enable_seqscan": "off", "enable_indexscan": "off", "enable_indexonlyscan": "off", "enable_bitmapscan": "off"}
+_RANGE_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_indexscan": "off",
+    "enable_indexonlyscan": "off",
+    "enable_bitmapscan": "off",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,18 @@ class _Run:
     def schema(self) -> bytes:
         """The schema as a custom-format archive: pg_dump is the authority on it."""
         argv = ["--format=custom", "--schema-only", f"--snapshot={self.snapshot.id}", "--no-password"]
-        argv += [f"--lock-wait-timeout={int(self.dump.lock_seconds * 1000)}", f"--encoding={self.snapshot.session.encoding}"]
+        argv += [
+            f"--lock-wait-timeout={int(self.dump.lock_seconds * 1000)}",
+            f"--encoding={self.snapshot.session.encoding}",
+        ]
         return self._program("pg_dump", *argv)
 
     def write_globals(self, part: Parts) -> Iterator[str]:
         """Roles and tablespaces; yields what has to be said of them."""
         argv = ["--globals-only", "--no-password"]
-        may_read = self.snapshot.session.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')")
+        may_read = self.snapshot.session.value(
+            "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
+        )
         if not may_read:
             argv.append("--no-role-passwords")
         if re.fullmatch(r"\w+", self.wire.database):
@@ -96,7 +106,9 @@ class _Run:
         with part("globals.sql", self.dump.codec) as out:
             for block in text_blocks(text.without_guards(lines), self.dump.codec, "before"):
                 out.append(block)
-        notes = [] if may_read else ["globals.sql holds roles without their passwords: the backup role may not read them"]
+        notes = (
+            [] if may_read else ["globals.sql holds roles without their passwords: the backup role may not read them"]
+        )
         if self.tools.below_floor:
             notes.append(f"pg_dump {self.tools.version} is older than the last security round of its major version")
         return iter(notes)
@@ -106,6 +118,7 @@ class _Run:
         codec = self.snapshot.session.codec
         entries = archive.contents(self.tools, schema, codec)
         with archive.in_memory(schema) as (fd, path):
+            late = archive.event_triggers(entries)
             before = text.section(self.tools, path, fd, "pre-data")
             guard = text.opening(database, identity).encode(codec, "replace")
             self._append(out, itertools.chain([guard], before), "before")
@@ -114,20 +127,16 @@ class _Run:
             found = catalog.sequences(self.snapshot.session)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
             self._append(out, statements, "sequences")
-            after = text.section(self.tools, path, fd, "post-data", archive.without(entries, "EVENT TRIGGER"))
+            after = text.section(self.tools, path, fd, "post-data", archive.list_file(entries, but=late))
             views = catalog.materialized_views(self.snapshot.session)
-            refresh = [line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)]
-            triggers = self._event_triggers(path, fd, entries)
+            refresh = [
+                line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)
+            ]
+            last = archive.list_file(entries, only=late)
+            triggers = text.section(self.tools, path, fd, "post-data", last) if late else iter(())
             self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
         refreshed = tuple((view.schema, view.name) for view in views)
         return replace(evidence, sequences=tuple(found), large_objects=objects, refreshed=refreshed)
-
-    def _event_triggers(self, path: str, fd: int, entries: list[archive.TocEntry]) -> Iterator[bytes]:
-        """Last of all, so that they do not fire on what comes before them."""
-        chosen = archive.only(entries, "EVENT TRIGGER")
-        if chosen:
-            settings = archive.only(entries, "ENCODING", "STDSTRINGS", "SEARCHPATH")
-            yield from text.section(self.tools, path, fd, "post-data", settings + chosen)
 
     def _append(self, out: PartWriter, pieces: Iterable[bytes], kind: BlockKind) -> None:
         for block in text_blocks(pieces, self.dump.codec, kind):

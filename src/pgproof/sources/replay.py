@@ -7,16 +7,16 @@ the parser of psql's meta-commands. What is fed is digested on the way, for the 
 import contextlib
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pgproof.errors import Damaged
+from pgproof.errors import Damaged, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
-from pgproof.postgres import archive, server
+from pgproof.postgres import archive, catalog, server
 from pgproof.postgres.archive import Chosen, TocEntry
 from pgproof.postgres.rows import Rows, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
@@ -91,7 +91,13 @@ def select(tools: Tools, reading: Reading, schema: bytes, choice: Choice) -> Sel
 
 
 def replay(
-    reading: Reading, target: Address, tools: Tools, selection: Selection, schema: bytes, manner: Manner, progress: Progress
+    reading: Reading,
+    target: Address,
+    tools: Tools,
+    selection: Selection,
+    schema: bytes,
+    manner: Manner,
+    progress: Progress,
 ) -> Replayed:
     """Fill the empty database at `target`. Raises PgproofError; what is then in it is to be dropped."""
     with connect(target) as session, archive.in_memory(schema) as (fd, path):
@@ -101,13 +107,14 @@ def replay(
         digests = run.rows()
         run.sequences()
         progress.begin("indexes and keys")
-        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", leave_out="EVENT TRIGGER")
+        late = archive.event_triggers(selection.entries)
+        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", but=late)
         run.refresh()
-        if any(entry.description == "EVENT TRIGGER" for entry in selection.entries):
-            run.pg_restore("post-data", only="EVENT TRIGGER")
+        if late:
+            run.pg_restore("post-data", only=late)
         if manner.analyze:
             progress.begin("statistics")
-            session.run("ANALYZE")
+            run.analyze()
     return Replayed(digests, selection.entries, selection.left_out)
 
 
@@ -118,7 +125,10 @@ def digest_tables(target: Address, tables: Iterable[Table], jobs: int, progress:
         wire = session.wire()
     progress.begin("comparing", sum(table.bytes for table in work))
     with _Crew(wire, jobs) as crew:
-        futures = {table.label: crew.submit(partial(_digest_table, table=table, progress=progress)) for table in sorted(work, key=lambda t: -t.bytes)}
+        futures = {
+            table.label: crew.submit(partial(_digest_table, table=table, progress=progress))
+            for table in sorted(work, key=lambda t: -t.bytes)
+        }
         return {label: future.result() for label, future in futures.items()}
 
 
@@ -144,24 +154,28 @@ class _Run:
     progress: Progress
     archive: tuple[int, str]
 
-    def pg_restore(self, section: str, *words: str, leave_out: str = "", only: str = "") -> None:
+    def pg_restore(
+        self, section: str, *words: str, but: Collection[int] = (), only: Collection[int] | None = None
+    ) -> None:
         fd, path = self.archive
         options = [] if self.manner.owners else ["--no-owner", "--no-privileges"]
         options += [] if self.manner.tablespaces else ["--no-tablespaces"]
-        argv = [self.tools.program("pg_restore"), f"--section={section}", "--exit-on-error", "--no-password", *options, *words]
-        use_list = self._list_file(leave_out, only)
-        with server.for_programs(self.wire) as (conninfo, env), archive.in_memory(use_list) as (list_fd, list_path):
+        argv = [
+            self.tools.program("pg_restore"),
+            f"--section={section}",
+            "--exit-on-error",
+            "--no-password",
+            *options,
+            *words,
+        ]
+        lines = archive.list_file(self.selection.entries, but=but, only=only)
+        use_list = lines.encode(codec_of(self.reading.manifest), "surrogateescape")
+        with (
+            server.for_programs(self.wire) as (conninfo, env),
+            archive.in_memory(use_list) as (list_fd, list_path),
+        ):
             argv += [f"--use-list={list_path}", f"--dbname={conninfo}", path]
             process.run(process.Program(argv, env=env, pass_fds=(fd, list_fd), idle=_FOR_EVER, deadline=_FOR_EVER))
-
-    def _list_file(self, leave_out: str, only: str) -> bytes:
-        settings = ("ENCODING", "STDSTRINGS", "SEARCHPATH")
-        lines = [
-            f"{entry.line}\n"
-            for entry in self.selection.entries
-            if entry.description != leave_out and (not only or entry.description in (only, *settings))
-        ]
-        return "".join(lines).encode(codec_of(self.reading.manifest), "surrogateescape")
 
     def rows(self) -> Digests:
         """Feed all wanted blocks; returns per table what was fed."""
@@ -169,7 +183,9 @@ class _Run:
         tables = self.reading.manifest.evidence.tables
         wanted = [block for block in part.blocks if self._wanted(block)]
         self.progress.begin("rows", sum(block.plain for block in wanted))
-        digests: defaultdict[str, Digest] = defaultdict(Digest, {tables[i].label: Digest() for i in self.selection.tables})
+        digests: defaultdict[str, Digest] = defaultdict(
+            Digest, {tables[i].label: Digest() for i in self.selection.tables}
+        )
         with _Crew(self.wire, self.manner.jobs) as crew:
             for fed in crew.each(self._feed, self._data_blocks()):
                 for index, digest in fed.items():
@@ -193,7 +209,9 @@ class _Run:
             told = rows.copy_in(table.schema, table.name, table.columns, strides(lines))
             digest = digest_lines(bytes(lines)) if self.manner.digest else Digest(told)
             if told != digest.rows:
-                raise Damaged(f"{table.label}: {digest.rows} rows were fed, the server took {told}", hint="run it again")
+                raise Damaged(
+                    f"{table.label}: {digest.rows} rows were fed, the server took {told}", hint="run it again"
+                )
             fed[index] += digest
         self.progress.advance(block.plain)
         return fed
@@ -247,6 +265,12 @@ class _Run:
         for statement in text.refresh_statements(views):
             self.session.run(statement)
 
+    def analyze(self) -> None:
+        """Statistics are no part of the data: what cannot be analysed (a foreign child, say) is passed over."""
+        for table in catalog.to_analyze(self.session):
+            with contextlib.suppress(QueryFailed):
+                self.session.run(f"ANALYZE {table}")
+
 
 class _Crew:
     """Threads with a connection for rows each; at most a few pieces of work wait, so memory is bounded."""
@@ -257,7 +281,7 @@ class _Crew:
         self._mine = threading.local()
         self._all: list[Rows] = []
 
-    def __enter__(self) -> "_Crew":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

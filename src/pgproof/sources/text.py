@@ -1,9 +1,10 @@
-"""The SQL text around the rows: schema before and after, sequences, and the guard at both ends.
+r"""The SQL text around the rows: schema before and after, sequences, and the guard at both ends.
 
-The text is made by `pg_restore` from the archive that `pg_dump` wrote. Its `\\restrict` lines are taken
+The text is made by `pg_restore` from the archive that `pg_dump` wrote. Its `\restrict` lines are taken
 out: they would stop every psql older than August 2025, and pgproof's own restore never feeds psql.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -13,8 +14,15 @@ from pgproof.postgres.sql import literal, qualified
 from pgproof.postgres.tools import Tools
 from pgproof.stream import process
 
-_TRAILER = ("", "--", "-- PostgreSQL database dump complete")
+_END_LINES = ("", "--", "-- PostgreSQL database dump complete")
 TRAILER = "--\n-- PostgreSQL database dump complete\n--\n\n"
+
+_ROLE_NAME = r"""(?:"(?:[^"]|"")*"|[^\s,;"]+)"""
+_ROLE = re.compile(_ROLE_NAME)
+_POLICY = re.compile(
+    rf"(?<=\n)(?P<head>CREATE POLICY .*?) TO (?P<roles>{_ROLE_NAME}(?:, {_ROLE_NAME})*)(?P<end> USING| WITH CHECK|;)",
+    re.DOTALL,
+)
 
 
 def opening(database: Database, server: Server) -> str:
@@ -43,13 +51,20 @@ def section(tools: Tools, archive_path: str, fd: int, which: str, use_list: str 
 
 def schema_text(tools: Tools, archive_path: str, fd: int) -> Iterator[bytes]:
     """All of a schema archive as text, without restriction lines and trailer."""
-    yield from _lines_of([tools.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file=-", archive_path], (fd,))
+    yield from _lines_of(
+        [tools.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file=-", archive_path], (fd,)
+    )
 
 
 def pieces(schema: str) -> Iterator[str]:
     """The objects in schema text, each with its heading; what says which server it came from is left out."""
     for piece in schema.split("\n--\n-- Name: ")[1:]:
-        yield piece.rstrip()
+        yield _POLICY.sub(_sorted_roles, piece.rstrip())
+
+
+def _sorted_roles(match: "re.Match[str]") -> str:
+    """A policy's roles come in the order of their numbers, which is another on another server."""
+    return f"{match['head']} TO {', '.join(sorted(_ROLE.findall(match['roles'])))}{match['end']}"
 
 
 def _lines_of(argv: list[str], fds: tuple[int, ...]) -> Iterator[bytes]:
@@ -58,7 +73,7 @@ def _lines_of(argv: list[str], fds: tuple[int, ...]) -> Iterator[bytes]:
 
 
 def without_guards(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Take out `\\restrict KEY`, its `\\unrestrict KEY`, and the trailer at the very end.
+    r"""Take out `\restrict KEY`, its `\unrestrict KEY`, and the trailer at the very end.
 
     The key is random, so no other line can equal the second; the first is the first such line.
     """
@@ -73,7 +88,7 @@ def without_guards(lines: Iterable[bytes]) -> Iterator[bytes]:
         held.append(line)
         if len(held) > 8:
             yield held.popleft()
-    while held and held[-1].strip().decode("ascii", "replace") in _TRAILER:
+    while held and held[-1].strip().decode("ascii", "replace") in _END_LINES:
         held.pop()
     yield from held
     yield b"\n"

@@ -36,7 +36,9 @@ class Slice:
         where = self.table.condition.removeprefix("WHERE ") if self.table.condition else ""
         bounds += [f"({where})"] if where else []
         condition = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-        return f"SELECT {names(self.table.columns)} FROM ONLY {qualified(self.table.schema, self.table.name)}{condition}"
+        return (
+            f"SELECT {names(self.table.columns)} FROM ONLY {qualified(self.table.schema, self.table.name)}{condition}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def header(table: Table) -> str:
 
 def plan(heaps: Iterable[Heap]) -> list[Unit]:
     """Cut large tables into ranges of pages, gather small ones. The index of a heap is its table's place
-    in the evidence."""
+    in the evidence.
+    """
     large: list[Unit] = []
     small: list[tuple[Slice, int]] = []
     for index, heap in enumerate(heaps):
@@ -91,7 +94,8 @@ def _groups(small: list[tuple[Slice, int]]) -> Iterator[Unit]:
 
 class UnitCopier:
     """Reads one unit and emits its blocks. A block is closed at a row's end once it is large enough, so
-    memory does not depend on what a range holds in TOAST."""
+    memory does not depend on what a range holds in TOAST.
+    """
 
     def __init__(self, rows: Rows, codec: Codec, encoding: str, emit: Callable[[Finished], None]) -> None:
         self._rows, self._codec, self._encoding, self._emit = rows, codec, encoding, emit

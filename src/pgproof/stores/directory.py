@@ -16,7 +16,7 @@ import stat as modes
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, Self, cast
 
 from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
 from pgproof.stores.store import Entry
@@ -103,8 +103,15 @@ class DirectoryStore:
     def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
         base = self.root / folder if folder else self.root
         if not self.root.is_dir():
+<<<<<<< HEAD
             raise Unreachable(f"the store {self.root} is not there", hint="is it mounted? `pgproof init` makes a new one")
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(base) as entries:
+=======
+            raise Unreachable(
+                f"the store {self.root} is not there", hint="is it mounted? `pgproof init` makes a new one"
+            )
+        with contextlib.suppress(FileNotFoundError), os.scandir(base) as entries:
+>>>>>>> main
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
@@ -225,7 +232,7 @@ class _Window:
     def close(self) -> None:
         self._stream.close()
 
-    def __enter__(self) -> "_Window":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -259,7 +266,10 @@ def check_mounted(root: Path, expected: str | None, *, mount: bool) -> None:
     `expected` is the id remembered for this path. Raises Refused.
     """
     if mount and not _on_mount(root):
-        raise Refused(f"{root} is configured as a mount point and nothing is mounted there", hint="mount it, then try again")
+        raise Refused(
+            f"{root} is configured as a mount point and nothing is mounted there",
+            hint="mount it, then try again",
+        )
     found = read_marker(root)
     if expected is not None and found != expected:
         what = "has no marker file" if found is None else "is another store"

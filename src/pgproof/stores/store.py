@@ -19,7 +19,8 @@ class Entry:
 
 class Store(Protocol):
     """Names are relative, of ASCII letters, digits and `_.-`, with `/` between; nothing is overwritten
-    unless `replace` says so. Every method raises Unreachable when the store does not answer."""
+    unless `replace` says so. Every method raises Unreachable when the store does not answer.
+    """
 
     def create(self, name: str, *, replace: bool = False) -> Sink:
         """A sink for a new object: nothing visible before commit(), durable after.

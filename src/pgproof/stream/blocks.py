@@ -104,7 +104,8 @@ def plain_text(block: Block, data: bytes, codec: Codec, part: str) -> bytes:
 
 def read_blocks(stream: BinaryIO, blocks: tuple[Block, ...], part: str) -> Iterator[tuple[Block, bytes]]:
     """All blocks of a part from its stream, in order, each authenticated. Raises Damaged also when
-    blocks leave a gap or the stream goes on after the last."""
+    blocks leave a gap or the stream goes on after the last.
+    """
     place = 0
     for block in blocks:
         if block.offset != place:

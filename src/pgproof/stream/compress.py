@@ -4,6 +4,7 @@ Both are ordinary formats (RFC 1952, RFC 8878): a concatenation of members or fr
 `gunzip` or `zstd -d` reads from end to end.
 """
 
+import zlib
 from typing import Protocol
 
 import zstandard
@@ -35,10 +36,11 @@ def compressor(codec: Codec, level: int | None = None) -> Compressor:
 
 def decompress(codec: Codec, data: bytes, plain: int, what: str) -> bytes:
     """The `plain` bytes that one block holds. Raises Damaged; never yields more than `plain` bytes,
-    whatever a forged block claims (`what` names the block for the message)."""
+    whatever a forged block claims (`what` names the block for the message).
+    """
     try:
         result = _decompress(codec, data, plain)
-    except (isal_zlib.error, zstandard.ZstdError, EOFError, MemoryError, OverflowError) as error:
+    except _ERRORS as error:
         raise Damaged(f"{what} does not decompress: {error}", hint=_HINT) from error
     if len(result) != plain:
         raise Damaged(f"{what} holds {len(result)} bytes where its manifest says {plain}", hint=_HINT)
@@ -58,6 +60,10 @@ def _decompress(codec: Codec, data: bytes, plain: int) -> bytes:
             raise EOFError(f"its frame claims {claimed} bytes")  # before anything of that size is allocated
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=plain + 1, allow_extra_data=False)
     return data
+
+
+# isal's stub calls its error a value; it is the class zlib.error.
+_ERRORS: tuple[type[Exception], ...] = (zlib.error, zstandard.ZstdError, EOFError, MemoryError, OverflowError)
 
 
 class _Identity:

@@ -29,7 +29,8 @@ _GPG = ("--batch", "--no-tty", "--quiet", "--yes", "--pinentry-mode", "loopback"
 @dataclass(frozen=True, slots=True)
 class Key:
     """How parts are encrypted and opened again. `recipients` are gpg user ids or age public keys;
-    `identity` is the text of an age identity file, needed only to decrypt."""
+    `identity` is the text of an age identity file, needed only to decrypt.
+    """
 
     method: Encryption = "none"
     passphrase: Secret | None = None
@@ -96,9 +97,7 @@ class _GpgSink(Sink):
         self._error: BaseException | None = None
         try:
             argv, fds, env = self._command(key)
-            self._child = self._stack.enter_context(
-                process.filtering(process.Program(argv, env=env, pass_fds=fds))
-            )
+            self._child = self._stack.enter_context(process.filtering(process.Program(argv, env=env, pass_fds=fds)))
         except BaseException:
             self._stack.close()
             raise
@@ -121,7 +120,7 @@ class _GpgSink(Sink):
         try:
             for chunk in self._child.chunks():
                 self._onward.write(chunk)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - carried to the thread that writes
             self._error = error
             self._child.stop()
 
@@ -224,9 +223,7 @@ def _passphrase_pipe(key: Key) -> Iterator[int]:
         raise ConfigError("no passphrase is configured", hint="set encryption.passphrase or encryption.recipients")
     phrase = key.passphrase.reveal_bytes()
     if b"\n" in phrase or len(phrase) > 4096:
-        raise ConfigError(
-            "the passphrase has a newline inside or is longer than 4096 bytes", hint="gpg takes one line"
-        )
+        raise ConfigError("the passphrase has a newline inside or is longer than 4096 bytes", hint="gpg takes one line")
     reader, writer = os.pipe()
     try:
         os.write(writer, phrase + b"\n")
@@ -294,7 +291,7 @@ class _Flow:
         with reader:
             try:
                 body(reader)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - carried to the thread that writes
                 self._error = error
 
     def write(self, data: bytes) -> None:

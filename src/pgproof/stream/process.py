@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from pathlib import Path
+from typing import IO, Self
 
 from pgproof.errors import ProgramFailed, Unreachable
 
@@ -41,13 +42,15 @@ class Program:
 
     @property
     def name(self) -> str:
-        return os.path.basename(self.argv[0])
+        return Path(self.argv[0]).name
 
 
 class Child:
     """A running program. Use as a context manager: leaving it on an error ends the whole group."""
 
-    def __init__(self, program: Program, *, stdin: int | IO[bytes] | None = None, stdout: int | IO[bytes] | None = None) -> None:
+    def __init__(
+        self, program: Program, *, stdin: int | IO[bytes] | None = None, stdout: int | IO[bytes] | None = None
+    ) -> None:
         self.program = program
         self._began = self._moved = time.monotonic()
         self._reason = ""
@@ -104,6 +107,15 @@ class Child:
         while data := self.read(size):
             yield data
 
+    def lines(self) -> Iterator[bytes]:
+        """Its output line by line; the caller then asks finish() how it ended."""
+        rest = b""
+        for chunk in _raw_chunks(self):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line + b"\n" for line in lines)
+        if rest:
+            yield rest + b"\n"
+
     def finish(self, *, accept: Sequence[int] = (0,)) -> int:
         """Wait for the end; raise ProgramFailed unless its exit status is among `accept`."""
         status = self._popen.wait()
@@ -123,7 +135,7 @@ class Child:
                 self._popen.wait(grace)
         self._close()
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -205,7 +217,7 @@ def background(program: Program, log: IO[bytes]) -> Child:
 def find(name: str) -> str | None:
     """The absolute path of a program on PATH, or None."""
     found = shutil.which(name)
-    return os.path.abspath(found) if found else None
+    return str(Path(found).absolute()) if found else None
 
 
 def _raw_chunks(child: Child) -> Iterator[bytes]:
@@ -221,7 +233,9 @@ def _feed(child: Child, data: bytes) -> None:
     child.end_input()
 
 
-def _popen(program: Program, stdin: int | IO[bytes] | None, stdout: int | IO[bytes] | None) -> "subprocess.Popen[bytes]":
+def _popen(
+    program: Program, stdin: int | IO[bytes] | None, stdout: int | IO[bytes] | None
+) -> "subprocess.Popen[bytes]":
     env = {name: os.environ[name] for name in _KEPT if name in os.environ}
     env |= {"LC_ALL": "C", **(program.env or {})}
     try:
@@ -238,7 +252,8 @@ def _popen(program: Program, stdin: int | IO[bytes] | None, stdout: int | IO[byt
         )
     except OSError as error:
         raise Unreachable(
-            f"cannot start {program.name}: {error.strerror}", hint="`pgproof doctor` shows which programs are found"
+            f"cannot start {program.name}: {error.strerror}",
+            hint="`pgproof doctor` shows which programs are found",
         ) from error
 
 
@@ -271,7 +286,7 @@ class Identity:
 
 
 def identity() -> Identity:
-    """This process. `boot` names the boot and the PID namespace: pids mean nothing outside of both."""
+    """Our own. `boot` names the boot and the PID namespace: pids mean nothing outside of both."""
     return Identity(os.uname().nodename, _boot(), os.getpid(), _started(os.getpid()))
 
 
@@ -282,8 +297,8 @@ def is_gone(other: Identity) -> bool:
 
 def _boot() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return f"{file.read().strip()}/{os.readlink('/proc/self/ns/pid')}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 
@@ -291,7 +306,6 @@ def _boot() -> str:
 def _started(pid: int) -> str:
     """Field 22 of /proc/PID/stat (proc(5)): the start, in clock ticks since boot; '' for no process."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
     except OSError:
         return ""

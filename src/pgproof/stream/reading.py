@@ -23,6 +23,9 @@ class Reading:
         self._open = opened
         self._key = key
 
+    def _named(self, part: Part) -> str:
+        return f"{self.manifest.id}/{part.name}"
+
     def key_for(self, part: Part) -> Key:
         return Key() if part.encryption == "none" else self._key
 
@@ -35,7 +38,7 @@ class Reading:
                 digest.update(data)
                 size += len(data)
                 watcher.advance(len(data))
-        name = f"{self.manifest.id}/{part.name}"
+        name = self._named(part)
         if size != part.size:
             raise Damaged(f"{name} has {size} bytes, {part.size} were stored", hint=_HINT)
         if digest.hexdigest() != part.sha256:
@@ -49,31 +52,35 @@ class Reading:
     def content(self, part: Part) -> bytes:
         """A small part, opened and decompressed, in memory. Raises Damaged."""
         if part.blocks:
-            return b"".join(plain_text(block, data, part.codec, part.name) for block, data in self.blocks(part))
-        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
+            return b"".join(plain_text(block, data, part.codec, self._named(part)) for block, data in self.blocks(part))
+        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, self._named(part)) as stream:
             return stream.read()
 
     def open_up(self, part: Part, progress: Progress) -> None:
         """Decrypt and decompress all of a part, in bounded memory, and keep nothing. Raises Damaged."""
         if part.blocks:
             for block, data in self.blocks(part):
-                plain_text(block, data, part.codec, part.name)
+                plain_text(block, data, part.codec, self._named(part))
                 progress.advance(block.size)
             return
-        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
+        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, self._named(part)) as stream:
             while data := stream.read(_STRIDE):
                 progress.advance(len(data))
 
     def blocks(self, part: Part, wanted: Callable[[Block], bool] = lambda _: True) -> Iterator[tuple[Block, bytes]]:
         """The wanted blocks, still compressed, each authenticated. An encrypted part is read through;
-        of another only the bytes of wanted blocks are read."""
+        of another only the bytes of wanted blocks are read.
+        """
         if part.encryption != "none" or all(map(wanted, part.blocks)):
-            with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, part.name) as stream:
-                yield from (pair for pair in read_blocks(stream, part.blocks, part.name) if wanted(pair[0]))
+            with (
+                self._open(part, 0, None) as stored,
+                decrypting(self.key_for(part), stored, self._named(part)) as stream,
+            ):
+                yield from (pair for pair in read_blocks(stream, part.blocks, self._named(part)) if wanted(pair[0]))
             return
         for block in filter(wanted, part.blocks):
             with self._open(part, block.offset, block.size) as stream:
-                yield block, authenticate(block, stream.read(block.size), part.name)
+                yield block, authenticate(block, stream.read(block.size), self._named(part))
 
 
 _HINT = "restore from another copy of this backup, or from another backup"

@@ -1,0 +1,324 @@
+"""backup, list, show, verify, prove, keep: making backups and finding out what may be believed of them."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from pgproof.cli import render
+from pgproof.cli.app import app
+from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, Sources, settings
+from pgproof.cli.watch import watching
+from pgproof.errors import PgproofError, UsageError
+from pgproof.job import Job, jobs, open_repository
+from pgproof.manifest import Manifest, Record
+from pgproof.repository import Backup, Repository
+
+BackupName = Annotated[
+    str | None,
+    typer.Argument(metavar="[BACKUP]", help="An id, the beginning of one, `latest`, or a source's name."),
+]
+
+
+@app.command()
+def backup(
+    sources: Sources = None,
+    new_server: Annotated[
+        bool, typer.Option("--new-server", help="The server was rebuilt on purpose: accept it.")
+    ] = False,
+    config: ConfigPath = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Back up one source, several, or all, each in one snapshot."""
+    from pgproof.actions.backup import backup as act
+
+    manners = Manners(json, quiet)
+
+    def one(job: Job) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        with watching(quiet=quiet or json) as progress:
+            made = act(job, now, progress)
+        manners.say(_made(made))
+        return shown(Backup(made, (), pinned=False))
+
+    wanted = jobs(settings(config), sources or [], create=True, new_server=new_server)
+    return each(wanted, one, manners)
+
+
+@app.command(name="list")
+def list_(source: Sources = None, config: ConfigPath = None, json: AsJson = False, quiet: Quiet = False) -> int:
+    """What backups there are, and what may be believed of each: stored, intact, proven, damaged."""
+    conf = settings(config)
+    repository = open_repository(conf.stores[0])
+    names = source or [None]  # type: ignore[list-item]
+    found = [repository.backups(name) for name in names]
+    whole = [one for backups, _ in found for one in backups]
+    broken = [one for _, ones in found for one in ones]
+    if json:
+        print(render.as_json([_row(one, conf.stores[0].name) for one in whole] + [_broken(one.id) for one in broken]))
+        return 3 if broken else 0
+    if not whole and not broken:
+        Manners(json, quiet).say("There are no backups yet. `pgproof backup` makes the first.")
+        return 0
+    now = datetime.now(UTC)
+    head = ("BACKUP", "AGE", "SIZE", "ROWS", "STATE", "KEPT")
+    print(
+        render.table(head, [_line(one, now) for one in whole] + [(one.id, "", "", "", "damaged", "") for one in broken])
+    )
+    for one in broken:
+        print(f"{one.id}: {one.error.message}", file=sys.stderr)
+    return 3 if broken else 0
+
+
+@app.command()
+def show(
+    backup: Annotated[str, typer.Argument(metavar="BACKUP")],
+    config: ConfigPath = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Everything about one backup: server, parts, tables, examinations."""
+    del quiet
+    repository = open_repository(settings(config).stores[0])
+    found = repository.find(backup)
+    if json:
+        print(render.as_json(shown(found)))
+        return 0
+    print("\n".join(_describe(found)))
+    return 0
+
+
+@app.command()
+def verify(
+    backup: BackupName = None,
+    store: Annotated[str | None, typer.Option("--store", help="The store to look in; else the first.")] = None,
+    config: ConfigPath = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Read every stored byte back, of one backup or of all: hash, decryption, decompression, completeness."""
+    from pgproof.actions.verify import verify as act
+
+    conf, manners = settings(config), Manners(json, quiet)
+    repository = open_repository(conf.store(store) if store else conf.stores[0])
+    names = [repository.find(backup).id] if backup and _readable(repository, backup) else _all(repository, backup)
+    verdicts = []
+    for name in names:
+        with watching(quiet=quiet or json) as progress:
+            verdicts.append(act(repository, name, conf.encryption.key(), datetime.now(UTC), progress))
+        verdict = verdicts[-1]
+        depth = (
+            "every byte read, decrypted and unpacked"
+            if verdict.scope == "contents"
+            else "stored bytes only: no key for the contents"
+        )
+        manners.say(
+            f"{name}: {render.paint('intact')} ({depth})" if verdict.ok else f"{name}: {render.paint('damaged')}"
+        )
+        for finding in verdict.findings:
+            manners.say(f"  {finding}")
+    if json:
+        print(render.as_json(verdicts[0] if backup else verdicts))
+    elif not verdicts:
+        manners.say("There are no backups to verify.")
+    return 0 if all(verdict.ok for verdict in verdicts) else 3
+
+
+@app.command()
+def prove(
+    backup: BackupName = None,
+    config: ConfigPath = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """The drill: restore a backup into a throw-away server and compare it, table by table.
+
+    Without BACKUP, the latest of every source.
+    """
+    from pgproof.actions import prove as action
+    from pgproof.actions.verify import reading
+
+    conf, manners = settings(config), Manners(json, quiet)
+    repository = open_repository(conf.stores[0])
+    wanted = [repository.find(backup)] if backup else [repository.find(one.name) for one in conf.sources]
+    by_name = {job.name: job for job in jobs(conf, [])}
+
+    def one(found: Backup) -> Record:
+        job = by_name.get(found.manifest.source)
+        conditions = action.Conditions(jobs=job.jobs if job else 2, checks=job.checks if job else ())
+        source = reading(repository, found.manifest, conf.encryption.key())
+        with watching(quiet=quiet or json) as progress:
+            record = action.prove(source, conditions, datetime.now(UTC), progress)
+        repository.add_record(record)
+        _say_proof(manners, record)
+        return record
+
+    records = [one(found) for found in wanted]
+    if json:
+        documents = [_proof(record) for record in records]
+        print(render.as_json(documents[0] if len(documents) == 1 else documents))
+    return 0 if all(record.ok for record in records) else 3
+
+
+@app.command()
+def keep(
+    backup: Annotated[str, typer.Argument(metavar="BACKUP")],
+    release: Annotated[bool, typer.Option("--release", help="Let it be pruned again.")] = False,
+    config: ConfigPath = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Pin a backup against pruning, or release it."""
+    repository = open_repository(settings(config).stores[0])
+    found = repository.find(backup)
+    repository.keep(found.id, release=release)
+    Manners(json, quiet).say(f"{found.id} {'may be pruned again' if release else 'is kept until it is released'}")
+    if json:
+        print(render.as_json({"id": found.id, "kept": not release}))
+    return 0
+
+
+def each(wanted: list[Job], act: Callable[[Job], dict[str, Any]], manners: Manners) -> int:
+    """Do it for every job; one failure does not stop the others, and the first one's code is the run's."""
+    documents: list[dict[str, Any]] = []
+    failures: list[PgproofError] = []
+    for job in wanted:
+        try:
+            documents.append(act(job))
+        except PgproofError as error:
+            if len(wanted) == 1:
+                raise
+            failures.append(error)
+            documents.append({"source": job.name, "error": error.message, "hint": error.hint})
+            print(f"pgproof: {job.name}: {error.message}\n  hint: {error.hint}", file=sys.stderr)
+    if manners.json:
+        print(render.as_json(documents[0] if len(wanted) == 1 else documents))
+    return failures[0].exit_code if failures else 0
+
+
+def shown(backup: Backup) -> dict[str, Any]:
+    """The manifest plus id, state, stores and records, as `backup` and `show` print it."""
+    document: dict[str, Any] = msgspec.to_builtins(backup.manifest)
+    records = [msgspec.to_builtins(record) for record in backup.records]
+    return {"id": backup.id, "state": backup.state, "kept": backup.pinned, **document, "records": records}
+
+
+def _made(made: Manifest) -> str:
+    took = render.span(made.ended - made.began)
+    tables, rows = len(made.evidence.tables), made.evidence.rows
+    lines = [f"{made.id}  {render.size(made.size)}, {tables} tables, {rows:,} rows, in {took}"]
+    lines += [f"  note: {note}" for note in made.notes]
+    lines.append(f"  stored; `pgproof prove {made.source}` restores it for trial and compares")
+    return "\n".join(lines)
+
+
+def _row(one: Backup, store: str) -> dict[str, Any]:
+    manifest = one.manifest
+    return {
+        "id": one.id,
+        "source": manifest.source,
+        "kind": manifest.kind,
+        "began": manifest.began,
+        "ended": manifest.ended,
+        "size": manifest.size,
+        "state": one.state,
+        "stores": [store],
+        "kept": one.pinned,
+    }
+
+
+def _broken(name: str) -> dict[str, Any]:
+    return {"id": name, "state": "damaged"}
+
+
+def _line(one: Backup, now: datetime) -> tuple[str, ...]:
+    manifest = one.manifest
+    kept = "kept" if one.pinned else ""
+    return (
+        one.id,
+        render.age(manifest.began, now),
+        render.size(manifest.size),
+        f"{manifest.evidence.rows:,}",
+        one.state,
+        kept,
+    )
+
+
+def _describe(found: Backup) -> list[str]:
+    made = found.manifest
+    database, server = made.database, made.server
+    lines = [
+        f"{found.id}  {render.paint(found.state)}{', kept' if found.pinned else ''}",
+        f"  taken      {render.moment(made.began)}, in {render.span(made.ended - made.began)}",
+        f"  sequence   {made.sequence} of its source",
+        f"  database   {database.name}, {database.encoding}, {render.size(database.size)} on the server",
+        f"  server     PostgreSQL {server.version}{', a standby' if server.standby else ''}",
+        f"  identity   {server.system_identifier or 'unknown'} (system identifier)",
+        f"  contents   {len(made.evidence.tables)} tables, {made.evidence.rows:,} rows",
+        f"  besides    {len(made.evidence.sequences)} sequences, {made.evidence.large_objects.rows} large objects",
+    ]
+    lines += [f"  part       {part.name}  {render.size(part.size)}  sha256 {part.sha256}" for part in made.parts]
+    lines += [f"  note       {note}" for note in made.notes]
+    largest = sorted(made.evidence.tables, key=lambda table: -table.bytes)[:10]
+    lines += [f"  table      {table.label}  {table.rows:,} rows, {render.size(table.bytes)}" for table in largest]
+    lines += [f"  {record.kind:<9}  {_said(record)}" for record in sorted(found.records, key=lambda one: one.at)]
+    return lines
+
+
+def _said(record: Record) -> str:
+    how = (
+        f"PostgreSQL {record.server_version}, {len(record.tables)} tables compared"
+        if record.kind == "drill"
+        else record.scope
+    )
+    words = f"{render.moment(record.at)}: {'passed' if record.ok else 'FAILED'} in {record.seconds:.1f} s ({how})"
+    return "; ".join([words, *record.findings[:5]])
+
+
+def _say_proof(manners: Manners, record: Record) -> None:
+    rows = sum(table.rows for table in record.tables)
+    same = sum(table.same for table in record.tables)
+    if record.ok:
+        checks = f", {sum(record.checks.values())} of {len(record.checks)} checks true" if record.checks else ""
+        manners.say(
+            f"{record.backup}: {render.paint('proven')}: restored into PostgreSQL {record.server_version}, "
+            f"{same} tables with {rows:,} rows equal{checks}, in {record.seconds:.1f} s"
+        )
+    else:
+        manners.say(f"{record.backup}: {render.paint('damaged')}: the drill found differences")
+    for finding in record.findings:
+        manners.say(f"  {finding}")
+
+
+def _proof(record: Record) -> dict[str, Any]:
+    tables = [{"name": table.name, "rows": table.rows, "same": table.same} for table in record.tables]
+    return {
+        "id": record.backup,
+        "proven": record.ok,
+        "server_version": record.server_version,
+        "tables": tables,
+        "checks": record.checks,
+        "findings": list(record.findings),
+        "seconds": record.seconds,
+    }
+
+
+def _readable(repository: Repository, name: str) -> bool:
+    try:
+        repository.find(name)
+    except UsageError:
+        raise
+    except PgproofError:
+        return False
+    return True
+
+
+def _all(repository: Repository, name: str | None) -> list[str]:
+    """All backups, also those whose manifest is damaged: that is what verify is to find."""
+    whole, broken = repository.backups()
+    names = [one.id for one in whole] + [one.id for one in broken]
+    return [one for one in names if name is None or one.startswith(name)]
