@@ -279,7 +279,10 @@ def unseal(sealed: bytes, kind: type[_Value], name: str) -> _Value:
     content = sealed[start : -len(_TAIL)]
     if sealed != _HEAD + hashlib.sha256(content).hexdigest().encode() + _NECK + content + _TAIL:
         raise Damaged(f"{name} is damaged: its content does not match its own hash", hint=_COPY_HINT)
-    newer = msgspec.json.decode(content, type=dict[str, object]).get("format", FORMAT)
+    try:
+        newer = msgspec.json.decode(content, type=dict[str, object]).get("format", FORMAT)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Damaged(f"{name} is not what pgproof writes: {error}", hint=_COPY_HINT) from error
     if newer != FORMAT:
         raise UsageError(
             f"{name} has format {newer}; this pgproof knows format {FORMAT}",
