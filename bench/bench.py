@@ -22,7 +22,7 @@ from types import FrameType
 import contest
 import report
 from contest import Contestant, Variant
-from ground import KEYCLOAK, LOPSIDED, QUARTER, Ground, choose, ground, load, place_password
+from ground import KEYCLOAK, LOPSIDED, QUARTER, USER, Ground, choose, ground, load, place_password
 from measure import Shell, Watch
 from pgproof.manifest import Manifest, Record, seal, stamp_of, unseal
 from pgproof.postgres.scratch import scratch
@@ -156,9 +156,11 @@ def drill(run: Run) -> list[Contestant]:
     run.say("drill")
     with scratch(run.place.tools, below=str(run.place.folder)) as server:
         there = replace(run.place, address=server.address)
-        there.run("CREATE ROLE postgres SUPERUSER")
+        user = there.value("SELECT current_user")
+        if user != USER:
+            there.run(f"CREATE ROLE {USER} SUPERUSER")  # who owns what is restored
         place_password(run.place, server.address)
-        stock = f"pg_restore -h {server.folder} -U pgproof -j{contest.JOBS} -d {TARGET} {KEYCLOAK}-directory"
+        stock = f"pg_restore -h {server.folder} -U {user} -j{contest.JOBS} -d {TARGET} {KEYCLOAK}-directory"
         contestants = [Contestant("pg_restore", stock)]
         contestants += [
             Contestant(one.name, f"pgproof prove --quiet --config {one.config}", ours=True) for one in (GZIP, ZSTD)
