@@ -383,7 +383,7 @@ def attached(root: Path, tmp_path: Path, step: str, inject: str) -> tuple[int, s
     with subprocess.Popen(python, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
         assert child.stdin and child.stdout and child.stderr
         assert child.stdout.readline() == "BEGIN\n"
-        names = inject.split(":")[0]
+        names = inject.split(":", maxsplit=1)[0]
         argv = [
             "strace",
             "-f",
