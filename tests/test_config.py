@@ -266,9 +266,7 @@ def test_names_that_are_asked_for(tmp_path: Path) -> None:
         (BASE + '[alerts]\nurls = "env:X"\n', "alerts.urls must be a list", "mend"),
     ],
 )
-def test_b23_what_cannot_be_is_refused_by_its_path(
-    tmp_path: Path, text: str, message: str, hint: str
-) -> None:
+def test_b23_what_cannot_be_is_refused_by_its_path(tmp_path: Path, text: str, message: str, hint: str) -> None:
     error = refusal(tmp_path, text)
     assert message in error.message
     assert hint in error.hint
@@ -372,9 +370,7 @@ def test_what_libpq_does_not_take_is_refused(tmp_path: Path, url: str) -> None:
     assert "neither a connection URL nor" in error.message
 
 
-def test_a_url_from_the_environment_may_hold_a_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_url_from_the_environment_may_hold_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = read(tmp_path, '[sources.keycloak]\nurl = "env:DATABASE_URL"\n' + STORE)
     monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{CANARY}@h/d")
     assert CANARY in config.sources[0].conninfo().reveal()
@@ -414,9 +410,7 @@ def test_d10_an_empty_secret_is_refused(tmp_path: Path, stored: bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o620])
-def test_s5_a_file_that_others_may_use_is_refused_with_the_command_that_mends_it(
-    tmp_path: Path, mode: int
-) -> None:
+def test_s5_a_file_that_others_may_use_is_refused_with_the_command_that_mends_it(tmp_path: Path, mode: int) -> None:
     path = private(tmp_path / "the secret", CANARY.encode())
     path.chmod(mode)
     with pytest.raises(ConfigError) as caught:
@@ -521,9 +515,7 @@ def test_without_secrets(tmp_path: Path) -> None:
 def test_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, path: str) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     config = read(tmp_path, SOURCE + f'[stores.local]\nurl = "{url}"\n')
-    assert config.stores[0].path == Path(
-        path.replace("HOME", "/home/someone").replace("FOLDER", str(tmp_path))
-    )
+    assert config.stores[0].path == Path(path.replace("HOME", "/home/someone").replace("FOLDER", str(tmp_path)))
 
 
 def test_the_file_is_found_in_its_places(tmp_path: Path) -> None:

@@ -50,8 +50,7 @@ def backup(
 def daily(count: int, *, proven: tuple[int, ...] = ()) -> list[Candidate]:
     """`count` backups, one a day, the newest of today; `proven` are sequences (1 is the oldest)."""
     return [
-        backup(number, count - number, "proven" if number in proven else "intact")
-        for number in range(1, count + 1)
+        backup(number, count - number, "proven" if number in proven else "intact") for number in range(1, count + 1)
     ]
 
 
@@ -223,9 +222,7 @@ class Years(RuleBasedStateMachine):
 
     @rule(size=sizes, state=states)
     def back_up(self, size: int, state: State) -> None:
-        self.history.append(
-            Candidate(f"keycloak/{self.next}", self.next, self.now, state, False, size, size // 10)
-        )
+        self.history.append(Candidate(f"keycloak/{self.next}", self.next, self.now, state, False, size, size // 10))
         self.next += 1
 
     @rule(hours=st.integers(1, 24 * 12))
@@ -258,11 +255,7 @@ class Years(RuleBasedStateMachine):
         """Whatever the clock says, ten years more or less must not cost a backup."""
         for years in (-10, 10):
             then = self.now + timedelta(days=3650 * years // 10)
-            if (
-                self.history
-                and abs(then - self.history[-1].began) > 3000 * DAY
-                and usual_gap(self.history) < DAY * 30
-            ):
+            if self.history and abs(then - self.history[-1].began) > 3000 * DAY and usual_gap(self.history) < DAY * 30:
                 assert len(kept(decide(self.history, self.policy, then))) == len(self.history)
 
 
@@ -317,9 +310,7 @@ def test_damaged_ones_stay_until_others_can_replace_them() -> None:
     assert reasons(verdicts, 1) == ("damaged, but kept until 2 backups are proven",)
     assert kept(decide(one_proven, Policy(keep_last=1, keep_proven=1), NOW)) == {2, 3}
     all_damaged = [backup(1, 9, "damaged"), backup(2, 8, "damaged")]
-    assert "damaged, but kept until a newer backup is good" in reasons(
-        decide(all_damaged, Policy(keep_last=1), NOW), 1
-    )
+    assert "damaged, but kept until a newer backup is good" in reasons(decide(all_damaged, Policy(keep_last=1), NOW), 1)
 
 
 def test_f3_the_newest_proven_one_is_kept_behind_many_unproven() -> None:
@@ -359,9 +350,7 @@ def test_suspicion(
     earlier: list[tuple[int, int | None]], newest: tuple[int, int | None], expected: tuple[str, ...]
 ) -> None:
     pairs = [*earlier, newest]
-    history = [
-        backup(place, len(pairs) - place, size=size, rows=rows) for place, (size, rows) in enumerate(pairs)
-    ]
+    history = [backup(place, len(pairs) - place, size=size, rows=rows) for place, (size, rows) in enumerate(pairs)]
     found = suspicious(history)
     assert len(found) == len(expected)
     assert all(end in text for text, end in zip(found, expected, strict=True))

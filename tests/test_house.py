@@ -1,0 +1,52 @@
+"""The house keeps its shape: budgets for functions and files, names, docstrings, documents that exist."""
+
+import ast
+import re
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+ROOMS_WITHOUT_PURPOSE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "core", "base"}
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                yield f"{path.relative_to(ROOT)}:{node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_functions_are_small() -> None:
+    lengths = dict(functions())
+    assert not {name: size for name, size in lengths.items() if size > 60}
+    assert statistics.median(lengths.values()) <= 9
+    assert sorted(lengths.values())[int(len(lengths) * 0.9)] <= 30
+
+
+def test_files_are_small() -> None:
+    assert not [path for path in SOURCES if path.read_text().count("\n") > 400]
+
+
+def test_rooms_have_a_purpose() -> None:
+    assert not [path for path in SOURCES if path.stem in ROOMS_WITHOUT_PURPOSE]
+    assert not [
+        path for path in SOURCES if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+
+
+def test_documents_that_are_named_exist() -> None:
+    named = set()
+    for path in [*SOURCES, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        named |= set(re.findall(r"\bdocs/[\w./-]+\.md\b", path.read_text()))
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()]
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    declared = re.findall(r'^    "([a-z-]+)(?:\[\w+\])?[<>=]', project, re.MULTILINE)
+    reasons = (ROOT / "docs" / "dependencies.md").read_text()
+    assert declared
+    assert not [name for name in declared if f"`{name}`" not in reasons]
