@@ -23,6 +23,9 @@ from pgproof.stream import process
 from pgproof.stream.sink import Sink
 
 SUFFIX: dict[str, str] = {"gpg": ".gpg", "age": ".age", "none": ""}
+# The most that OpenPGP can say (RFC 9580, 3.7.1.3). Unless told, gpg asks its agent, and each new agent measures
+# the machine for a second first; and a slow machine would then get a weaker key.
+_S2K = ("--s2k-count", "65011712")
 _GPG = ("--batch", "--no-tty", "--quiet", "--yes", "--pinentry-mode", "loopback")
 
 
@@ -113,7 +116,7 @@ class _GpgSink(Sink):
             return [gpg, *_GPG, *options, *to], (), {"GNUPGHOME": home} if home else {}
         fd = self._stack.enter_context(_passphrase_pipe(key))
         home = self._stack.enter_context(_gpg_home())
-        options = ["--no-symkey-cache", "--cipher-algo", "AES256", "--compress-algo", "none"]
+        options = ["--no-symkey-cache", "--cipher-algo", "AES256", "--compress-algo", "none", *_S2K]
         return [gpg, *_GPG, "--homedir", home, *options, "--passphrase-fd", str(fd), "--symmetric"], (fd,), {}
 
     def _carry(self) -> None:
