@@ -42,7 +42,12 @@ class Table:
 
     @property
     def label(self) -> str:
-        return f"{self.schema}.{self.name}"
+        """`schema.name`; quoted where a dot or quote inside would leave open which table is meant."""
+        return ".".join(_quoted(part) if set(part) & set('."') else part for part in (self.schema, self.name))
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +284,10 @@ def unseal(sealed: bytes, kind: type[_Value], name: str) -> _Value:
     content = sealed[start : -len(_TAIL)]
     if sealed != _HEAD + hashlib.sha256(content).hexdigest().encode() + _NECK + content + _TAIL:
         raise Damaged(f"{name} is damaged: its content does not match its own hash", hint=_COPY_HINT)
-    newer = msgspec.json.decode(content, type=dict[str, object]).get("format", FORMAT)
+    try:
+        newer = msgspec.json.decode(content, type=dict[str, object]).get("format", FORMAT)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Damaged(f"{name} is not what pgproof writes: {error}", hint=_COPY_HINT) from error
     if newer != FORMAT:
         raise UsageError(
             f"{name} has format {newer}; this pgproof knows format {FORMAT}",

@@ -56,6 +56,11 @@ class Dump:
     lock_seconds: float = LOCK_SECONDS
     kind: Kind = field(default="logical", init=False)
 
+    def identify(self) -> Server:
+        """Which server answers at the address."""
+        with server.connect(self.address) as session:
+            return server.identity(session)
+
     def capture(self, part: Parts, progress: Progress) -> Captured:
         """Read the whole database into `schema.dump`, `globals.sql` and `NAME.sql`. Raises PgproofError."""
         progress.begin("preparing")
@@ -191,8 +196,9 @@ class _Run:
         return rows
 
     def _program(self, name: str, *words: str) -> bytes:
-        with server.for_programs(self.wire) as (conninfo, env):
-            return process.run(process.Program([self.tools.program(name), *words, f"--dbname={conninfo}"], env=env))
+        with server.for_programs(self.wire) as access:
+            argv = [self.tools.program(name), *words, f"--dbname={access.conninfo}"]
+            return process.run(process.Program(argv, env=access.env, pass_fds=access.fds))
 
 
 class _Workers:

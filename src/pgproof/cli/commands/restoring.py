@@ -122,14 +122,13 @@ def _target(conf: Config, manifest: Manifest, to: str | None, password: str | No
 def _named(manifest: Manifest, word: str) -> tuple[str, str]:
     """A table by its name, `schema.name` or, when only one has it, `name`."""
     labels = [(table.schema, table.name) for table in manifest.evidence.tables]
-    exact = [pair for pair in labels if f"{pair[0]}.{pair[1]}" == word]
+    exact = [(table.schema, table.name) for table in manifest.evidence.tables if table.label == word]
+    exact = exact or [pair for pair in labels if f"{pair[0]}.{pair[1]}" == word]
     alone = [pair for pair in labels if pair[1] == word]
-    if exact or len(alone) == 1:
+    if len(exact) == 1 or (not exact and len(alone) == 1):
         return (exact or alone)[0]
-    if len(alone) > 1:
-        raise UsageError(
-            f"{len(alone)} schemas have a table {word}",
-            hint=f"say which: {', '.join(f'{s}.{t}' for s, t in alone)}",
-        )
+    if exact or alone:
+        meant = [table.label for table in manifest.evidence.tables if (table.schema, table.name) in (exact or alone)]
+        raise UsageError(f"{word} could be any of {len(meant)} tables", hint=f"say which: {', '.join(meant)}")
     schema, dot, name = word.partition(".")
     return (schema, name) if dot else ("public", word)
