@@ -103,15 +103,10 @@ class DirectoryStore:
     def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
         base = self.root / folder if folder else self.root
         if not self.root.is_dir():
-<<<<<<< HEAD
-            raise Unreachable(f"the store {self.root} is not there", hint="is it mounted? `pgproof init` makes a new one")
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(base) as entries:
-=======
             raise Unreachable(
                 f"the store {self.root} is not there", hint="is it mounted? `pgproof init` makes a new one"
             )
-        with contextlib.suppress(FileNotFoundError), os.scandir(base) as entries:
->>>>>>> main
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(base) as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):

@@ -4,11 +4,11 @@ Both are ordinary formats (RFC 1952, RFC 8878): a concatenation of members or fr
 `gunzip` or `zstd -d` reads from end to end.
 """
 
-import zlib
 from typing import Protocol
 
 import zstandard
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from pgproof.errors import Damaged
 from pgproof.manifest import Codec
@@ -62,8 +62,7 @@ def _decompress(codec: Codec, data: bytes, plain: int) -> bytes:
     return data
 
 
-# isal's stub calls its error a value; it is the class zlib.error.
-_ERRORS: tuple[type[Exception], ...] = (zlib.error, zstandard.ZstdError, EOFError, MemoryError, OverflowError)
+_ERRORS: tuple[type[Exception], ...] = (IsalError, zstandard.ZstdError, EOFError, MemoryError, OverflowError)
 
 
 class _Identity:

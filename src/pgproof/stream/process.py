@@ -85,8 +85,11 @@ class Child:
             while rest:
                 rest = rest[os.write(self._popen.stdin.fileno(), rest) :]
         except (BrokenPipeError, ValueError):
-            self.finish()
-            raise ProgramFailed(f"{self.program.name} stopped reading before the end") from None
+            # Its output is left open: another thread may be reading the last of it.
+            status = self._popen.wait()
+            self._threads[0].join(2)
+            said = self._describe(status) if status or self._reason else ""
+            raise ProgramFailed(said or f"{self.program.name} stopped reading before the end") from None
         self._moved = time.monotonic()
 
     def end_input(self) -> None:
@@ -97,7 +100,7 @@ class Child:
     def read(self, size: int = 1 << 18) -> bytes:
         """Up to `size` bytes of its output; b'' only after it has ended well. Raises ProgramFailed."""
         assert self._popen.stdout is not None
-        data = os.read(self._popen.stdout.fileno(), size)
+        data = b"" if self._popen.stdout.closed else os.read(self._popen.stdout.fileno(), size)
         self._moved = time.monotonic()
         if not data:
             self.finish()
@@ -118,19 +121,23 @@ class Child:
 
     def finish(self, *, accept: Sequence[int] = (0,)) -> int:
         """Wait for the end; raise ProgramFailed unless its exit status is among `accept`."""
+        ended = self._popen.returncode is not None
         status = self._popen.wait()
-        self._close()
         if self._reason or status not in accept:
+            if not ended:
+                self._signal(signal.SIGKILL)  # its number is not another's yet
+            self._close()
             raise ProgramFailed(self._describe(status), hint=_hint(status))
+        self._close()
         return status
 
     def stop(self, how: signal.Signals = signal.SIGTERM, grace: float = GRACE_SECONDS) -> None:
         """End it and its whole group: `how` first, SIGKILL after `grace` seconds. Never raises."""
-        for number in (how, signal.SIGKILL):
-            if not self.running:
-                break
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, number)
+        if self._popen.returncode is None:
+            self._signal(how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(grace)
+            self._signal(signal.SIGKILL)  # also what outlived the first of the group
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(grace)
         self._close()
@@ -140,6 +147,10 @@ class Child:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.stop(signal.SIGKILL if kind is not None else signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, number)
 
     def _close(self) -> None:
         self._done.set()
@@ -169,8 +180,7 @@ class Child:
                 self._reason = f"was stopped: it moved no byte for {self.program.idle:.0f} s"
             else:
                 continue
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             return
 
     def _describe(self, status: int) -> str:
@@ -238,6 +248,11 @@ def _popen(
 ) -> "subprocess.Popen[bytes]":
     env = {name: os.environ[name] for name in _KEPT if name in os.environ}
     env |= {"LC_ALL": "C", **(program.env or {})}
+    if not shutil.which(program.argv[0], path=env.get("PATH")):  # which setpriv could not tell from a failure
+        raise Unreachable(
+            f"cannot start {program.argv[0]}: there is no such program",
+            hint="`pgproof doctor` shows which programs are found",
+        )
     try:
         return subprocess.Popen(
             [*_die_with_parent(), *program.argv],
@@ -304,8 +319,9 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """Field 22 of /proc/PID/stat (proc(5)): the start, in clock ticks since boot; '' for no process."""
+    """Field 22 of /proc/PID/stat (proc(5)): the start, in clock ticks since boot; '' for none, or a dead one."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
     except OSError:
         return ""
