@@ -276,7 +276,7 @@ manifests = st.builds(
     Manifest,
     format=st.just(FORMAT), pgproof=names, source=names, kind=st.just("logical"), stamp=names, sequence=sizes,
     previous=st.none() | hashes, began=moments, ended=moments,
-    server=st.builds(Server, names, st.integers(90000, 200000), names, st.booleans(), names),
+    server=st.builds(Server, names, st.integers(90000, 200000), names, standby=st.booleans(), lsn=names),
     database=st.builds(
         Database, names, names, extensions=st.dictionaries(names, names, max_size=2), roles=st.lists(names, max_size=2).map(tuple),
         grants=st.none() | st.lists(st.tuples(names, names, st.booleans()), max_size=2).map(tuple),

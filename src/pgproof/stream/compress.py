@@ -4,8 +4,7 @@ Both are ordinary formats (RFC 1952, RFC 8878): a concatenation of members or fr
 `gunzip` or `zstd -d` reads from end to end.
 """
 
-import zlib
-from typing import Protocol
+from typing import Protocol, cast
 
 import zstandard
 from isal import isal_zlib
@@ -62,8 +61,14 @@ def _decompress(codec: Codec, data: bytes, plain: int) -> bytes:
     return data
 
 
-# isal's stub calls its error a value; it is the class zlib.error.
-_ERRORS: tuple[type[Exception], ...] = (zlib.error, zstandard.ZstdError, EOFError, MemoryError, OverflowError)
+# isal's stub calls its error a value; it is a class of isal's own, and not zlib.error.
+_ERRORS: tuple[type[Exception], ...] = (
+    cast(type[Exception], isal_zlib.error),
+    zstandard.ZstdError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+)
 
 
 class _Identity:
