@@ -29,7 +29,9 @@ def root(tmp_path: Path) -> Path:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder)], check=False
+    ).returncode:
         pytest.skip("no tmpfs can be mounted here")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -302,7 +304,18 @@ def injected(root: Path, tmp_path: Path, call: str, error: str, *, how: str = "n
     """Run the child with `call` failing on the store's files alone; exit status, stderr, the trace."""
     trace = tmp_path / "trace"
     names = {"rename": "rename,renameat,renameat2", "link": "link,linkat"}.get(call, call)
-    argv = ["strace", "-f", "-qq", "-y", "-o", str(trace), "-e", f"trace={names}", "-e", f"inject={names}:error={error}"]
+    argv = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        str(trace),
+        "-e",
+        f"trace={names}",
+        "-e",
+        f"inject={names}:error={error}",
+    ]
     python = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{CHILD}"]
     done = subprocess.run([*argv, *python, str(root), how], capture_output=True, text=True, timeout=60, check=False)
     lines = [line for line in trace.read_text().splitlines() if "INJECTED" in line]
@@ -310,7 +323,9 @@ def injected(root: Path, tmp_path: Path, call: str, error: str, *, how: str = "n
 
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EDQUOT"])
-@pytest.mark.parametrize(("call", "how"), [("fsync", "new"), ("fsync", "replace"), ("link", "new"), ("rename", "replace")])
+@pytest.mark.parametrize(
+    ("call", "how"), [("fsync", "new"), ("fsync", "replace"), ("link", "new"), ("rename", "replace")]
+)
 def test_a_system_call_that_fails_ends_the_commit(root: Path, tmp_path: Path, call: str, error: str, how: str) -> None:
     put(DirectoryStore(root), "kc/old")
     if how == "replace":
@@ -369,7 +384,19 @@ def attached(root: Path, tmp_path: Path, step: str, inject: str) -> tuple[int, s
         assert child.stdin and child.stdout and child.stderr
         assert child.stdout.readline() == "BEGIN\n"
         names = inject.split(":")[0]
-        argv = ["strace", "-f", "-y", "-o", str(trace), "-e", f"trace={names}", "-e", f"inject={inject}", "-p", str(child.pid)]
+        argv = [
+            "strace",
+            "-f",
+            "-y",
+            "-o",
+            str(trace),
+            "-e",
+            f"trace={names}",
+            "-e",
+            f"inject={inject}",
+            "-p",
+            str(child.pid),
+        ]
         with subprocess.Popen(argv, stderr=pipe, text=True) as tracer:
             assert tracer.stderr
             if "attached" not in tracer.stderr.readline():
@@ -422,7 +449,7 @@ def test_short_writes_are_finished(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_store_survives_being_killed_in_a_write(root: Path) -> None:
-    script = STEPWISE.replace("sink.write(b\"x\" * 100_000)", "sink.write(b'x' * 100_000); os.kill(os.getpid(), 9)")
+    script = STEPWISE.replace('sink.write(b"x" * 100_000)', "sink.write(b'x' * 100_000); os.kill(os.getpid(), 9)")
     argv = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{script}", str(root), "write"]
     assert subprocess.run(argv, input=b"go\n", capture_output=True, check=False).returncode == -9
     store = DirectoryStore(root)

@@ -32,7 +32,9 @@ def test_files_are_small() -> None:
 
 def test_rooms_have_a_purpose() -> None:
     assert not [path for path in SOURCES if path.stem in ROOMS_WITHOUT_PURPOSE]
-    assert not [path for path in SOURCES if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not [
+        path for path in SOURCES if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
 
 
 def test_documents_that_are_named_exist() -> None:

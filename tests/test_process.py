@@ -259,7 +259,13 @@ def test_no_descriptor_but_the_given_ones_is_handed_on() -> None:
     try:
         os.set_inheritable(secret, True)
         seen = process.run(Program(["/bin/ls", "/proc/self/fd"], pass_fds=(given,))).decode().split()
-        assert set(seen) <= {"0", "1", "2", str(given), *(str(fd) for fd in range(3, 10) if fd not in (secret, writer, giver))}
+        assert set(seen) <= {
+            "0",
+            "1",
+            "2",
+            str(given),
+            *(str(fd) for fd in range(3, 10) if fd not in (secret, writer, giver)),
+        }
         assert str(given) in seen
         assert str(secret) not in seen or secret == 3
     finally:

@@ -42,7 +42,8 @@ from pgproof.stream.sink import Meter, Sink
 CODECS: list[Codec] = ["gzip", "zstd", "none"]
 PACKED: list[Codec] = ["gzip", "zstd"]
 texts = st.lists(
-    st.binary(max_size=300) | st.builds(lambda piece, times: piece * times, st.binary(max_size=20), st.integers(0, 40_000)),
+    st.binary(max_size=300)
+    | st.builds(lambda piece, times: piece * times, st.binary(max_size=20), st.integers(0, 40_000)),
     max_size=6,
 )
 
@@ -241,7 +242,9 @@ def test_a_digest_is_of_the_lines_in_any_order_and_any_cut(lines: list[bytes], d
 
 
 @given(lines=lines_of.filter(bool), line=st.binary(max_size=5), data=st.data())
-def test_a_digest_tells_a_changed_a_missing_and_a_doubled_row(lines: list[bytes], line: bytes, data: st.DataObject) -> None:
+def test_a_digest_tells_a_changed_a_missing_and_a_doubled_row(
+    lines: list[bytes], line: bytes, data: st.DataObject
+) -> None:
     place = data.draw(st.integers(0, len(lines) - 1))
     whole = digest_lines(text_of(lines))
     assert digest_lines(text_of(lines[:place] + lines[place + 1 :])) != whole
@@ -259,7 +262,13 @@ moments = st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1), timezones=st.
 hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
 shares = st.builds(Share, st.integers(0, 9), sizes, sizes)
 blocks_of = st.builds(
-    Block, sizes, sizes, sizes, hashes, st.sampled_from(["before", "data", "after"]), st.lists(shares, max_size=2).map(tuple)
+    Block,
+    sizes,
+    sizes,
+    sizes,
+    hashes,
+    st.sampled_from(["before", "data", "after"]),
+    st.lists(shares, max_size=2).map(tuple),
 )
 parts = st.builds(
     Part, names, sizes, hashes, st.sampled_from(CODECS), st.sampled_from(["gpg", "age", "none"]),
@@ -267,7 +276,9 @@ parts = st.builds(
 )  # fmt: skip
 evidence = st.builds(
     Evidence,
-    st.lists(st.builds(Table, names, names, st.lists(names, max_size=3).map(tuple), sizes, sizes, names), max_size=2).map(tuple),
+    st.lists(
+        st.builds(Table, names, names, st.lists(names, max_size=3).map(tuple), sizes, sizes, names), max_size=2
+    ).map(tuple),
     st.lists(st.builds(Sequence, names, names, st.integers(-(2**63), 2**63 - 1), st.booleans()), max_size=2).map(tuple),
     st.builds(Count, sizes, sizes),
     st.lists(st.tuples(names, names), max_size=2).map(tuple),
@@ -354,7 +365,20 @@ def test_a_newer_format_is_refused_by_a_sentence() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b'"x"', b"7", b"{}", b'{"format":1}', b"\xff", b"[" * 100_000, b'{"format":1,"parts":7}', b"{}}"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"7",
+        b"{}",
+        b'{"format":1}',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"format":1,"parts":7}',
+        b"{}}",
+    ],
 )
 def test_what_pgproof_did_not_write_is_damaged_and_no_crash(content: bytes) -> None:
     for kind in (Manifest, Record):

@@ -42,7 +42,12 @@ class Table:
 
     @property
     def label(self) -> str:
-        return f"{self.schema}.{self.name}"
+        """`schema.name`; quoted where a dot or quote inside would leave open which table is meant."""
+        return ".".join(_quoted(part) if set(part) & set('."') else part for part in (self.schema, self.name))
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,14 @@ _DATABASE = "drill"
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How to drill: connections at a time, the folder for the throw-away server, questions to ask."""
+    """How to drill: connections at a time, the folder for the throw-away server, questions to ask, and the
+    PostgreSQL installations to choose from (None: those of this machine).
+    """
 
     jobs: int = 2
     below: str | None = None
     checks: tuple[Check, ...] = ()
+    installed: tuple[tools.Tools, ...] | None = None
 
 
 def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Progress) -> Record:
@@ -51,7 +54,7 @@ def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Pro
     manifest = reading.manifest
     progress.begin("authenticating", manifest.size)
     reading.check_all(progress)
-    chosen = tools.for_drill(manifest.server.major)
+    chosen = tools.for_drill(manifest.server.major, conditions.installed)
     progress.begin(f"starting PostgreSQL {chosen.version}")
     with scratch(chosen, superuser=manifest.server.superuser, below=conditions.below) as throw_away:
         outcome = _Drill(reading, throw_away, conditions, progress).run()
@@ -173,14 +176,16 @@ class _Drill:
         """Dump the restored schema and compare: the text when the versions are the same, otherwise the
         list of objects, as another version writes the same thing in other words.
         """
-        with connect(self.address) as session, server.for_programs(session.wire()) as (conninfo, env):
+        with connect(self.address) as session, server.for_programs(session.wire()) as access:
             argv = [
                 self.server.tools.program("pg_dump"),
                 "--format=custom",
                 "--schema-only",
                 "--no-tablespaces",
             ]
-            after = process.run(process.Program([*argv, f"--dbname={conninfo}"], env=env))
+            after = process.run(
+                process.Program([*argv, f"--dbname={access.conninfo}"], env=access.env, pass_fds=access.fds)
+            )
         same_version = self.manifest.server.major == self.server.tools.major
         compare = self._statements if same_version else self._objects
         return _set_difference(compare(schema), compare(after))

@@ -7,7 +7,7 @@ one. What a killed restore left is found by its comment and dropped by the next.
 import contextlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -67,13 +67,18 @@ class Restored:
     notes: tuple[str, ...]
 
 
-def plan(reading: Reading, target: Address, wish: Wish, now: datetime) -> Plan:
-    """Authenticate the schema, look at the target, and say what would be done. Raises Refused, Damaged."""
+def plan(
+    reading: Reading, target: Address, wish: Wish, now: datetime, *, installed: Iterable[Tools] | None = None
+) -> Plan:
+    """Authenticate the schema, look at the target, and say what would be done. Raises Refused, Damaged.
+
+    `installed` are the PostgreSQL programs to choose from; None means those of this machine.
+    """
     manifest = reading.manifest
     database = target.database
     with _maintenance(target) as session:
         _fits(session, manifest)
-        tools = for_dump(max(int(manifest.tools["pg_dump"].split(".")[0]), manifest.server.major))
+        tools = for_dump(max(int(manifest.tools["pg_dump"].split(".")[0]), manifest.server.major), installed)
         part = manifest.part("schema.dump")
         reading.check_stored(part)
         selection = select(tools, reading, reading.content(part), wish.choice)

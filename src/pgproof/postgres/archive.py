@@ -38,17 +38,20 @@ _TABLES = {"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"}
 
 @dataclass(frozen=True, slots=True)
 class TocEntry:
-    """One line of the table of contents. `tag` is what it is called: a name, or "TABLE name" for an ACL."""
+    """One line of the table of contents: schema, name and owner are `rest`, schema and name are `subject`
+    (names are printed bare; newlines as blanks).
+    """
 
     id: int
     description: str
     rest: str
+    subject: str
     line: str
     depends: tuple[int, ...]
 
     def is_of(self, schema: str, name: str) -> bool:
-        """Whether it is the object `name` in `schema` (names are printed bare; newlines as blanks)."""
-        return self.rest.startswith(f"{_flat(schema)} {_flat(name)} ")
+        """Whether it is the object `name` in `schema`."""
+        return self.subject == subject(schema, name)
 
     @property
     def key(self) -> str:
@@ -56,36 +59,53 @@ class TocEntry:
         return f"{self.description} {self.rest}"
 
 
-def contents(tools: Tools, archive: bytes, codec: str) -> list[TocEntry]:
-    """The table of contents of an archive held in memory. Raises Damaged when it is none."""
+def contents(tools: Tools, archive: bytes, codec: str, owners: Iterable[str] = ()) -> list[TocEntry]:
+    """The table of contents of an archive held in memory. Raises Damaged when it is none.
+
+    `owners` are the roles that may own what is in it: a line does not show where a name with blanks ends.
+    """
     argv = [tools.program("pg_restore"), "--list", "--verbose"]
     text = process.run(process.Program(argv, deadline=600), archive).decode(codec, "surrogateescape")
-    entries = [] if not text else list(_parse(text.split("\n")))
+    endings = sorted((f" {_flat(owner)}" for owner in owners if " " in _flat(owner)), key=len, reverse=True)
+    entries = [] if not text else list(_parse(text.split("\n"), endings))
     if not entries:
         raise Damaged("schema.dump has no entries", hint="restore from another copy of this backup")
     return entries
 
 
-def _parse(lines: Iterable[str]) -> Iterator[TocEntry]:
+def _parse(lines: Iterable[str], owners: list[str]) -> Iterator[TocEntry]:
     pending: tuple[int, str, str] | None = None
     for line in lines:
         depends = _DEPENDS.fullmatch(line)
         match = None if line.startswith(";") else _ENTRY.fullmatch(line)
         if depends and pending:
-            yield _entry(pending, tuple(map(int, depends["ids"].split())))
+            yield _entry(pending, tuple(map(int, depends["ids"].split())), owners)
             pending = None
         elif match:
             if pending:
-                yield _entry(pending, ())
+                yield _entry(pending, (), owners)
             pending = (int(match["id"]), match["rest"], line)
     if pending:
-        yield _entry(pending, ())
+        yield _entry(pending, (), owners)
 
 
-def _entry(pending: tuple[int, str, str], depends: tuple[int, ...]) -> TocEntry:
-    number, rest, line = pending
-    description = next((long for long in _LONG if rest.startswith(f"{long} ")), rest.split(" ", 1)[0])
-    return TocEntry(number, description, rest[len(description) + 1 :], line, depends)
+def _entry(pending: tuple[int, str, str], depends: tuple[int, ...], owners: list[str]) -> TocEntry:
+    number, whole, line = pending
+    description = next((long for long in _LONG if whole.startswith(f"{long} ")), whole.split(" ", 1)[0])
+    rest = whole[len(description) + 1 :]
+    owner = next((one for one in owners if rest.endswith(one)), None)
+    subject = rest.removesuffix(owner) if owner else rest.rpartition(" ")[0]
+    return TocEntry(number, description, rest, subject, line, depends)
+
+
+def subject(schema: str, name: str) -> str:
+    """Schema and name as a line of the table of contents shows them."""
+    return f"{_flat(schema)} {_flat(name)}"
+
+
+def subjects(entries: Iterable[TocEntry], description: str) -> frozenset[str]:
+    """The subjects of all entries of one description."""
+    return frozenset(entry.subject for entry in entries if entry.description == description)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +131,9 @@ def choose(entries: list[TocEntry], tables: Iterable[tuple[str, str]]) -> Chosen
             raise UsageError(f"the backup has no table {schema}.{table}", hint="`pgproof show BACKUP` lists its tables")
         roots |= set(of_table)
     _close(roots, by_id, chosen)
-    roots |= {entry.id for entry in entries if entry.description == "SCHEMA" and _schema_used(entry, by_id, chosen)}
+    known = _schemas(entries)
+    used = {_schema_of(by_id[number], known) for number in chosen}
+    roots |= {e.id for e in entries if e.description == "SCHEMA" and e.subject.removeprefix("- ") in used}
     _close(roots, by_id, chosen)
     left_out = _attach(entries, by_id, chosen, roots)
     return Chosen(tuple(entry for entry in entries if entry.id in chosen), tuple(left_out))
@@ -122,13 +144,9 @@ def choose_schema(entries: list[TocEntry], schemas: Iterable[str]) -> Chosen:
     by_id = {entry.id: entry for entry in entries}
     chosen = {entry.id for entry in entries if entry.description in _SETTINGS}
     roots: set[int] = set()
+    known = _schemas(entries)
     for schema in schemas:
-        inside = {
-            e.id
-            for e in entries
-            if e.rest.startswith(f"{_flat(schema)} ")
-            or (e.description == "SCHEMA" and e.rest.startswith(f"- {_flat(schema)} "))
-        }
+        inside = {e.id for e in entries if _schema_of(e, known) == _flat(schema)}
         if not inside:
             raise UsageError(
                 f"the backup has nothing in a schema {schema}", hint="`pgproof show BACKUP` lists its tables"
@@ -178,9 +196,16 @@ def _close(roots: set[int], by_id: dict[int, TocEntry], chosen: set[int]) -> Non
             waiting += entry.depends
 
 
-def _schema_used(schema: TocEntry, by_id: dict[int, TocEntry], chosen: set[int]) -> bool:
-    name = schema.rest.removeprefix("- ").rsplit(" ", 1)[0]
-    return any(by_id[number].rest.startswith(f"{name} ") for number in chosen)
+def _schemas(entries: Iterable[TocEntry]) -> list[str]:
+    """The names of schemas, longest first: of "a" and "a b", an object of the second begins with both."""
+    names = {entry.subject.removeprefix("- ") for entry in entries if entry.description == "SCHEMA"}
+    return sorted(names | {"public"}, key=len, reverse=True)
+
+
+def _schema_of(entry: TocEntry, known: list[str]) -> str | None:
+    if entry.description == "SCHEMA":
+        return entry.subject.removeprefix("- ")
+    return next((name for name in known if entry.subject.startswith(f"{name} ")), None)
 
 
 def _attach(entries: list[TocEntry], by_id: dict[int, TocEntry], chosen: set[int], roots: set[int]) -> list[str]:

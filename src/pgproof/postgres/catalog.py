@@ -174,7 +174,7 @@ LARGE_OBJECT_CONTENTS = """
     FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid) o
     CROSS JOIN LATERAL (SELECT pg_catalog.lo_open(o.oid, 262144) AS fd OFFSET 0) f
     CROSS JOIN LATERAL (SELECT pg_catalog.lo_lseek64(f.fd, o.oid::int8 * 0, 2) AS size OFFSET 0) s
-    CROSS JOIN LATERAL (SELECT pg_catalog.lo_close(CASE WHEN s.size >= 0 AND o.oid > 0 THEN f.fd END) 
+    CROSS JOIN LATERAL (SELECT pg_catalog.lo_close(CASE WHEN s.size >= 0 AND o.oid > 0 THEN f.fd END)
         AS closed OFFSET 0) c
     CROSS JOIN LATERAL pg_catalog.generate_series(0, s.size - 1, 262144) p(place)
     WHERE c.closed = 0"""

@@ -14,7 +14,7 @@ import itertools
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Empty, Queue
 
@@ -42,6 +42,8 @@ _RANGE_SETTINGS = {
     "enable_bitmapscan": "off",
 }
 
+_WAITING_BLOCKS = 4  # finished ones that may wait for the writer, beside one for each worker
+
 
 @dataclass(frozen=True, slots=True)
 class Dump:
@@ -54,6 +56,11 @@ class Dump:
     lock_seconds: float = LOCK_SECONDS
     kind: Kind = field(default="logical", init=False)
 
+    def identify(self) -> Server:
+        """Which server answers at the address."""
+        with server.connect(self.address) as session:
+            return server.identity(session)
+
     def capture(self, part: Parts, progress: Progress) -> Captured:
         """Read the whole database into `schema.dump`, `globals.sql` and `NAME.sql`. Raises PgproofError."""
         progress.begin("preparing")
@@ -62,12 +69,13 @@ class Dump:
             database = catalog.database(snapshot.session)
             tools = for_dump(identity.major)
             run = _Run(self, snapshot, snapshot.session.wire(), tools, progress)
-            schema = run.schema()
-            with part("schema.dump", "none") as out:
-                out.write(schema)
-            notes = run.write_globals(part)
-            with part(f"{self.name}.sql", self.codec) as out:
-                evidence = run.write_text(out, schema, database, identity)
+            with contextlib.closing(_Workers(run, plan(snapshot.heaps))) as workers:
+                schema = run.schema()  # while the workers read the first rows
+                with part("schema.dump", "none") as out:
+                    out.write(schema)
+                notes = run.write_globals(part)
+                with part(f"{self.name}.sql", self.codec) as out:
+                    evidence = run.write_text(out, workers, schema, database, identity)
             _same_server(snapshot.session, identity)
             settings = snapshot.settings | {"python_codec": snapshot.session.codec}
         return Captured(identity, database, {"pg_dump": tools.version}, settings, evidence, tuple(notes))
@@ -113,7 +121,9 @@ class _Run:
             notes.append(f"pg_dump {self.tools.version} is older than the last security round of its major version")
         return iter(notes)
 
-    def write_text(self, out: PartWriter, schema: bytes, database: Database, identity: Server) -> Evidence:
+    def write_text(
+        self, out: PartWriter, workers: "_Workers", schema: bytes, database: Database, identity: Server
+    ) -> Evidence:
         """The main part: schema text, rows, sequences, schema text, in one transaction of SQL."""
         codec = self.snapshot.session.codec
         entries = archive.contents(self.tools, schema, codec)
@@ -122,7 +132,7 @@ class _Run:
             before = text.section(self.tools, path, fd, "pre-data")
             guard = text.opening(database, identity).encode(codec, "replace")
             self._append(out, itertools.chain([guard], before), "before")
-            evidence = self._write_rows(out)
+            evidence = self._write_rows(out, workers)
             objects = self._write_large_objects(out)
             found = catalog.sequences(self.snapshot.session)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
@@ -142,15 +152,15 @@ class _Run:
         for block in text_blocks(pieces, self.dump.codec, kind):
             out.append(block)
 
-    def _write_rows(self, out: PartWriter) -> Evidence:
+    def _write_rows(self, out: PartWriter, workers: "_Workers") -> Evidence:
         heaps = self.snapshot.heaps
         self.progress.begin("rows", sum(heap.size for heap in heaps))
         counts = [Count()] * len(heaps)
-        with contextlib.closing(_Workers(self)) as workers:
-            for block in workers.blocks(plan(heaps)):
-                out.append(block)
-                for share in block.shares:
-                    counts[share.table] += Count(share.rows, share.bytes)
+        for block in workers.blocks():
+            out.append(block)
+            self.progress.advance(block.plain)
+            for share in block.shares:
+                counts[share.table] += Count(share.rows, share.bytes)
         tables = (replace(h.table, rows=c.rows, bytes=c.bytes) for h, c in zip(heaps, counts, strict=True))
         return Evidence(tuple(tables))
 
@@ -186,35 +196,36 @@ class _Run:
         return rows
 
     def _program(self, name: str, *words: str) -> bytes:
-        with server.for_programs(self.wire) as (conninfo, env):
-            return process.run(process.Program([self.tools.program(name), *words, f"--dbname={conninfo}"], env=env))
+        with server.for_programs(self.wire) as access:
+            argv = [self.tools.program(name), *words, f"--dbname={access.conninfo}"]
+            return process.run(process.Program(argv, env=access.env, pass_fds=access.fds))
 
 
 class _Workers:
-    """Threads that copy units, and the queue through which their blocks come to the one writer."""
+    """Threads that copy units from the moment they are made, and the queue to the one writer."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: _Run, units: list[Unit]) -> None:
         self._run = run
-        self._jobs = max(1, run.dump.jobs)
-        self._executor = ThreadPoolExecutor(self._jobs, thread_name_prefix="copy")
-        self._queue: Queue[Finished] = Queue(maxsize=self._jobs)
+        jobs = max(1, run.dump.jobs)
+        self._executor = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
+        self._queue: Queue[Finished] = Queue(maxsize=jobs + _WAITING_BLOCKS)
         self._mine = threading.local()
         self._all: list[Rows] = []
         self._stopped = threading.Event()
+        self._futures = [self._executor.submit(self._copy, unit) for unit in units]
 
-    def blocks(self, units: list[Unit]) -> Iterator[Finished]:
-        """Finished blocks as they come; the first failure ends all workers and is raised."""
-        futures = [self._executor.submit(self._copy, unit) for unit in units]
+    def blocks(self) -> Iterator[Finished]:
+        """Finished blocks as they come; the first failure is raised."""
         while True:
             try:
                 yield self._queue.get(timeout=0.05)
             except Empty:
-                self._raise_failure(futures)
-                if all(future.done() for future in futures) and self._queue.empty():
+                self._raise_failure()
+                if all(future.done() for future in self._futures) and self._queue.empty():
                     return
 
-    def _raise_failure(self, futures: "list[Future[None]]") -> None:
-        for future in futures:
+    def _raise_failure(self) -> None:
+        for future in self._futures:
             if future.done() and not future.cancelled() and (error := future.exception()):
                 raise error
 
@@ -225,7 +236,6 @@ class _Workers:
             self._mine.rows = self._run.connection()
             self._all.append(self._mine.rows)
         UnitCopier(self._mine.rows, self._run.dump.codec, self._run.snapshot.session.codec, self._emit).copy(unit)
-        self._run.progress.advance(unit.size)
 
     def _emit(self, block: Finished) -> None:
         while not self._stopped.is_set():

@@ -81,12 +81,16 @@ class Selection:
 def select(tools: Tools, reading: Reading, schema: bytes, choice: Choice) -> Selection:
     """What a choice brings. Raises UsageError for a table or schema that the backup does not have."""
     manifest = reading.manifest
-    entries = archive.contents(tools, schema, codec_of(manifest))
+    owners = (*manifest.database.roles, manifest.server.superuser)
+    entries = archive.contents(tools, schema, codec_of(manifest), owners)
     everything = frozenset(range(len(manifest.evidence.tables)))
     if choice.everything:
         return Selection(tuple(entries), everything)
     chosen = _chosen(entries, choice)
-    tables = frozenset(i for i in everything if _has(chosen.entries, manifest.evidence.tables[i]))
+    made = archive.subjects(chosen.entries, "TABLE")
+    tables = frozenset(
+        i for i, one in enumerate(manifest.evidence.tables) if archive.subject(one.schema, one.name) in made
+    )
     return Selection(chosen.entries, tables, chosen.left_out, whole=False)
 
 
@@ -171,11 +175,15 @@ class _Run:
         lines = archive.list_file(self.selection.entries, but=but, only=only)
         use_list = lines.encode(codec_of(self.reading.manifest), "surrogateescape")
         with (
-            server.for_programs(self.wire) as (conninfo, env),
+            server.for_programs(self.wire) as access,
             archive.in_memory(use_list) as (list_fd, list_path),
         ):
-            argv += [f"--use-list={list_path}", f"--dbname={conninfo}", path]
-            process.run(process.Program(argv, env=env, pass_fds=(fd, list_fd), idle=_FOR_EVER, deadline=_FOR_EVER))
+            argv += [f"--use-list={list_path}", f"--dbname={access.conninfo}", path]
+            process.run(
+                process.Program(
+                    argv, env=access.env, pass_fds=(fd, list_fd, *access.fds), idle=_FOR_EVER, deadline=_FOR_EVER
+                )
+            )
 
     def rows(self) -> Digests:
         """Feed all wanted blocks; returns per table what was fed."""
@@ -252,24 +260,24 @@ class _Run:
     def sequences(self) -> None:
         chosen = self.reading.manifest.evidence.sequences
         if not self.selection.whole:
-            keys = {entry.rest.rsplit(" ", 1)[0] for entry in self.selection.entries if entry.description == "SEQUENCE"}
-            chosen = tuple(one for one in chosen if f"{one.schema} {one.name}" in keys)
+            made = archive.subjects(self.selection.entries, "SEQUENCE")
+            chosen = tuple(one for one in chosen if archive.subject(one.schema, one.name) in made)
         for statement in text.sequence_statements(chosen):
             self.session.run(statement)
 
     def refresh(self) -> None:
         views = self.reading.manifest.evidence.refreshed
         if not self.selection.whole:
-            keys = {e.rest.rsplit(" ", 1)[0] for e in self.selection.entries if e.description == "MATERIALIZED VIEW"}
-            views = tuple(view for view in views if f"{view[0]} {view[1]}" in keys)
+            made = archive.subjects(self.selection.entries, "MATERIALIZED VIEW")
+            views = tuple(view for view in views if archive.subject(*view) in made)
         for statement in text.refresh_statements(views):
             self.session.run(statement)
 
     def analyze(self) -> None:
         """Statistics are no part of the data: what cannot be analysed (a foreign child, say) is passed over."""
-        for table in catalog.to_analyze(self.session):
-            with contextlib.suppress(QueryFailed):
-                self.session.run(f"ANALYZE {table}")
+        with _Crew(self.wire, self.manner.jobs) as crew:
+            for _ in crew.each(_analyze, catalog.to_analyze(self.session)):
+                pass
 
 
 class _Crew:
@@ -313,6 +321,11 @@ class _Crew:
         return rows
 
 
+def _analyze(rows: Rows, table: str) -> None:
+    with contextlib.suppress(QueryFailed):
+        rows.execute(f"ANALYZE {table}")
+
+
 def _swapped(work: Callable[[Rows, _Piece], _Result], piece: _Piece, rows: Rows) -> _Result:
     return work(rows, piece)
 
@@ -342,10 +355,6 @@ def _chosen(entries: list[TocEntry], choice: Choice) -> Chosen:
     times = Counter(entry.id for one in found for entry in one.entries)
     left_out = tuple(text for one in found for text in one.left_out)
     return Chosen(tuple(entry for entry in entries if times[entry.id]), left_out)
-
-
-def _has(entries: Iterable[TocEntry], table: Table) -> bool:
-    return any(entry.description == "TABLE" and entry.is_of(table.schema, table.name) for entry in entries)
 
 
 _FOR_EVER = 30.0 * 24 * 3600

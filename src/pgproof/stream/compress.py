@@ -4,10 +4,11 @@ Both are ordinary formats (RFC 1952, RFC 8878): a concatenation of members or fr
 `gunzip` or `zstd -d` reads from end to end.
 """
 
-from typing import Protocol, cast
+from typing import Protocol
 
 import zstandard
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from pgproof.errors import Damaged
 from pgproof.manifest import Codec
@@ -61,14 +62,7 @@ def _decompress(codec: Codec, data: bytes, plain: int) -> bytes:
     return data
 
 
-# isal's stub calls its error a value; it is a class of isal's own, and not zlib.error.
-_ERRORS: tuple[type[Exception], ...] = (
-    cast(type[Exception], isal_zlib.error),
-    zstandard.ZstdError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-)
+_ERRORS: tuple[type[Exception], ...] = (IsalError, zstandard.ZstdError, EOFError, MemoryError, OverflowError)
 
 
 class _Identity:

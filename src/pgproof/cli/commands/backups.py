@@ -208,7 +208,7 @@ def shown(backup: Backup) -> dict[str, Any]:
 
 
 def _made(made: Manifest) -> str:
-    took = render.span(made.ended - made.began)
+    took = render.seconds(made.ended - made.began)
     tables, rows = len(made.evidence.tables), made.evidence.rows
     lines = [f"{made.id}  {render.size(made.size)}, {tables} tables, {rows:,} rows, in {took}"]
     lines += [f"  note: {note}" for note in made.notes]
@@ -253,7 +253,7 @@ def _describe(found: Backup) -> list[str]:
     database, server = made.database, made.server
     lines = [
         f"{found.id}  {render.paint(found.state)}{', kept' if found.pinned else ''}",
-        f"  taken      {render.moment(made.began)}, in {render.span(made.ended - made.began)}",
+        f"  taken      {render.moment(made.began)}, in {render.seconds(made.ended - made.began)}",
         f"  sequence   {made.sequence} of its source",
         f"  database   {database.name}, {database.encoding}, {render.size(database.size)} on the server",
         f"  server     PostgreSQL {server.version}{', a standby' if server.standby else ''}",
