@@ -64,7 +64,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(tempfile, "tempdir", None)
     yield place
-    left = [path for path in place.rglob("*")]
+    left = list(place.rglob("*"))
     place.rmdir() if not left else None
     assert left == [], "temporary files were left behind"
     assert not [line for line in processes() if str(place) in line], "an agent was left behind"
@@ -82,7 +82,17 @@ def processes() -> list[str]:
 def gpg_home() -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="gh-", dir="/tmp"))
     env = {**os.environ, "GNUPGHOME": str(home)}
-    quick = ["gpg", "--batch", "--passphrase", "", "--quick-generate-key", "keeper@example.org", "future-default", "default", "never"]
+    quick = [
+        "gpg",
+        "--batch",
+        "--passphrase",
+        "",
+        "--quick-generate-key",
+        "keeper@example.org",
+        "future-default",
+        "default",
+        "never",
+    ]
     subprocess.run(quick, env=env, check=True, capture_output=True)
     yield home
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
@@ -146,11 +156,22 @@ def test_stock_gpg_opens_what_we_write(tmp_path: Path) -> None:
     (tmp_path / "part.gpg").write_bytes(sealed(Key("gpg", Secret(PHRASE)), data))
     home = tempfile.mkdtemp(dir="/tmp")
     try:
-        argv = ["gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", PHRASE, "-d", "part.gpg"]
+        argv = [
+            "gpg",
+            "--homedir",
+            home,
+            "--batch",
+            "--pinentry-mode",
+            "loopback",
+            "--passphrase",
+            PHRASE,
+            "-d",
+            "part.gpg",
+        ]
         done = subprocess.run(argv, cwd=tmp_path, capture_output=True, check=True)
         assert done.stdout == data
         packets = subprocess.run(
-            ["gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", PHRASE, "--list-packets", "part.gpg"],
+            ["gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", PHRASE, "--list-packets", "part.gpg"],  # noqa: E501
             cwd=tmp_path, capture_output=True, check=True, text=True,
         )  # fmt: skip
         assert "cipher 9" in packets.stdout, "AES-256"
@@ -172,7 +193,7 @@ def test_we_open_what_stock_gpg_and_age_write(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "phrase",
-    [b"a", b" ", b" two  spaces ", b"\ttab\t", "übergröße 🐘".encode(), b"\xff\xfe\x80 not utf-8", b"\r", b"'\"$(id)`\\", b"-x", b"%s%n",
+    [b"a", b" ", b" two  spaces ", b"\ttab\t", "übergröße 🐘".encode(), b"\xff\xfe\x80 not utf-8", b"\r", b"'\"$(id)`\\", b"-x", b"%s%n",  # noqa: E501
      b"x" * 300, b"y" * 4095],
     ids=repr,
 )  # fmt: skip
@@ -182,7 +203,17 @@ def test_passphrases_are_exact(tmp_path: Path, phrase: bytes) -> None:
     assert opened(key, stored) == b"text"
     (tmp_path / "phrase").write_bytes(phrase + b"\n")
     home = tempfile.mkdtemp(dir="/tmp")
-    argv = ["gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase-file", str(tmp_path / "phrase"), "-d"]
+    argv = [
+        "gpg",
+        "--homedir",
+        home,
+        "--batch",
+        "--pinentry-mode",
+        "loopback",
+        "--passphrase-file",
+        str(tmp_path / "phrase"),
+        "-d",
+    ]
     try:
         assert subprocess.run(argv, input=stored, capture_output=True, check=True).stdout == b"text"
     finally:
@@ -202,7 +233,9 @@ def test_passphrases_that_are_refused(phrase: str) -> None:
         encrypt.check(Key("gpg", Secret(phrase)))
 
 
-@pytest.mark.parametrize("key", [Key("gpg"), Key("age"), Key("age", recipients=("age1nonsense",))], ids=["gpg", "age", "typo"])
+@pytest.mark.parametrize(
+    "key", [Key("gpg"), Key("age"), Key("age", recipients=("age1nonsense",))], ids=["gpg", "age", "typo"]
+)
 def test_no_key_is_refused_before_the_first_byte(key: Key) -> None:
     store = MemoryStore()
     with pytest.raises(ConfigError):
@@ -441,5 +474,3 @@ def test_a_gpg_that_prints_all_and_then_fails_is_not_believed(tmp_path: Path, mo
     assert not kept.committed
     with pytest.raises(Damaged):
         opened(Key("gpg", Secret(PHRASE)), b"text")
-
-

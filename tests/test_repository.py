@@ -156,7 +156,9 @@ def test_a_published_backup_is_listed_with_its_parts(repository: Repository, sto
 
 
 @pytest.mark.parametrize("how", [ZeroDivisionError, KeyboardInterrupt, Unreachable, None])
-def test_a_draft_that_is_left_leaves_nothing(repository: Repository, store: MemoryStore, how: type[BaseException] | None) -> None:
+def test_a_draft_that_is_left_leaves_nothing(
+    repository: Repository, store: MemoryStore, how: type[BaseException] | None
+) -> None:
     try:
         with repository.draft("kc", "logical", BEGIN, Key()) as draft:
             write_parts(draft)
@@ -427,7 +429,7 @@ def test_keep_and_release(repository: Repository) -> None:
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
-        ("", "stored"), ("v", "intact"), ("d", "proven"), ("dv", "proven"), ("vd", "proven"), ("D", "damaged"), ("V", "damaged"),
+        ("", "stored"), ("v", "intact"), ("d", "proven"), ("dv", "proven"), ("vd", "proven"), ("D", "damaged"), ("V", "damaged"),  # noqa: E501
         ("dV", "damaged"), ("Vv", "intact"), ("dVv", "intact"), ("Dd", "proven"), ("vVd", "proven"), ("dDv", "intact"),
     ],
 )  # fmt: skip
@@ -520,7 +522,9 @@ def test_a_foreign_holder_is_believed_until_its_lease_ends(repository: Repositor
     assert "kc/lock.json" not in names(repository.store)
 
 
-def test_a_lost_lease_refuses_to_publish_and_is_not_released(repository: Repository, store: MemoryStore, clock: Clock) -> None:
+def test_a_lost_lease_refuses_to_publish_and_is_not_released(
+    repository: Repository, store: MemoryStore, clock: Clock
+) -> None:
     with pytest.raises(Busy):
         with repository.lock("kc", "backup") as lease, repository.draft("kc", "logical", BEGIN, Key()) as draft:
             write_parts(draft)
@@ -539,7 +543,9 @@ def test_a_lock_that_vanished_refuses_to_publish(repository: Repository, store: 
     assert names(store) == []
 
 
-def test_another_backup_of_the_same_name_is_never_touched(repository: Repository, store: MemoryStore, clock: Clock) -> None:
+def test_another_backup_of_the_same_name_is_never_touched(
+    repository: Repository, store: MemoryStore, clock: Clock
+) -> None:
     """Two hosts with one lock lost, in one second: whoever comes second leaves the first one's backup whole."""
     with repository.lock("kc", "backup") as lease:
         with pytest.raises(AlreadyExists):
@@ -554,7 +560,9 @@ def test_another_backup_of_the_same_name_is_never_touched(repository: Repository
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"token":7}', b"null"])
-def test_a_lock_file_that_cannot_be_read_is_said_and_not_broken(repository: Repository, store: MemoryStore, content: bytes) -> None:
+def test_a_lock_file_that_cannot_be_read_is_said_and_not_broken(
+    repository: Repository, store: MemoryStore, content: bytes
+) -> None:
     with store.create("kc/lock.json") as sink:
         sink.write(content)
     with pytest.raises(Busy) as caught:

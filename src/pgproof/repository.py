@@ -279,7 +279,6 @@ class Draft:
             with contextlib.suppress(PgproofError):
                 self._repository.store.delete(f"{self.id}/{part.name}")
 
-
     def _take_back(self) -> bool:
         """Make sure that no manifest names our parts: a store may keep one and still report a failure.
         False when that is not certain, and the parts must stay.

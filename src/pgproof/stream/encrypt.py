@@ -233,7 +233,7 @@ def _feed(child: process.Child, source: _Source) -> None:
     try:
         while data := source.read(1 << 18):
             child.write(data)
-    except BaseException:  # noqa: BLE001 - the source keeps its failure, the child tells its own
+    except BaseException:  # noqa: BLE001, S110 - the source keeps its failure, the child tells its own
         pass
     finally:
         child.end_input()
