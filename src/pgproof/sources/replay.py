@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from pgproof.errors import Damaged, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
-from pgproof.postgres import archive, catalog, server
+from pgproof.postgres import archive, catalog, roles, server
 from pgproof.postgres.archive import Chosen, TocEntry
 from pgproof.postgres.rows import Rows, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
@@ -258,7 +258,7 @@ class _Run:
         if self.manner.owners or content.startswith(_LO_LINE):
             return content
         skip = (b"ALTER LARGE OBJECT", b"GRANT ", b"REVOKE ")
-        return b"\n".join(line for line in content.split(b"\n") if not line.startswith(skip))
+        return b"".join(one + b";\n" for one in roles.statements(content) if not one.startswith(skip))
 
     def sequences(self) -> None:
         chosen = self.reading.manifest.evidence.sequences
