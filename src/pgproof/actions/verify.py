@@ -29,6 +29,7 @@ class Verdict:
     scope: Literal["stored bytes", "contents"]
     parts: tuple[PartVerdict, ...]
     findings: tuple[str, ...]
+    kept: bool = True  # whether the store took the record
 
 
 def reading(repository: Repository, manifest: Manifest, key: Key) -> Reading:
@@ -49,19 +50,9 @@ def verify(repository: Repository, backup: str, key: Key, now: datetime, progres
     parts = tuple(_verify_part(source, part, key, progress) for part in manifest.parts)
     findings = [one.text for one in parts if not one.ok] + _order(repository, manifest)
     scope: Literal["stored bytes", "contents"] = "contents" if _opens(manifest, key) else "stored bytes"
-    verdict = Verdict(backup, not findings, scope, parts, tuple(findings))
-    repository.add_record(
-        Record(
-            backup,
-            "verify",
-            now,
-            verdict.ok,
-            round(time.monotonic() - began, 3),
-            verdict.findings,
-            scope=scope,
-        )
-    )
-    return verdict
+    took = round(time.monotonic() - began, 3)
+    record = Record(backup, "verify", now, not findings, took, tuple(findings), scope=scope)
+    return Verdict(backup, record.ok, scope, parts, record.findings, repository.keep_record(record))
 
 
 def _opens(manifest: Manifest, key: Key) -> bool:

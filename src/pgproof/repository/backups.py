@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal, Self
 
 import msgspec
 
-from pgproof.errors import AlreadyExists, Damaged, NotFound, PgproofError, UsageError
+from pgproof.errors import AlreadyExists, Damaged, NotFound, PgproofError, Refused, Unreachable, UsageError
 from pgproof.manifest import (
     Codec,
     Kind,
@@ -162,6 +162,14 @@ class Repository:
             with contextlib.suppress(AlreadyExists):
                 self._write(f"{record.backup}/proofs/{stamp}{f'-{attempt}' if attempt else ''}.json", seal(record))
                 return
+
+    def keep_record(self, record: Record) -> bool:
+        """Keep a record if the store takes it; an examination is worth its answer also where it does not."""
+        try:
+            self.add_record(record)
+        except (Unreachable, Refused):
+            return False
+        return True
 
     def keep(self, backup: str, *, release: bool = False) -> None:
         """Pin a backup against pruning, or let it go."""
