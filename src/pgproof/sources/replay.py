@@ -88,9 +88,7 @@ def select(tools: Tools, reading: Reading, schema: bytes, choice: Choice) -> Sel
         return Selection(tuple(entries), everything)
     chosen = _chosen(entries, choice)
     made = archive.subjects(chosen.entries, "TABLE")
-    tables = frozenset(
-        i for i, one in enumerate(manifest.evidence.tables) if archive.subject(one.schema, one.name) in made
-    )
+    tables = frozenset(i for i in everything if _subject(manifest.evidence.tables[i]) in made)
     return Selection(chosen.entries, tables, chosen.left_out, whole=False)
 
 
@@ -358,6 +356,10 @@ def _chosen(entries: list[TocEntry], choice: Choice) -> Chosen:
     times = Counter(entry.id for one in found for entry in one.entries)
     left_out = tuple(text for one in found for text in one.left_out)
     return Chosen(tuple(entry for entry in entries if times[entry.id]), left_out)
+
+
+def _subject(table: Table) -> str:
+    return archive.subject(table.schema, table.name)
 
 
 _FOR_EVER = 30.0 * 24 * 3600
