@@ -59,7 +59,7 @@ def test_modes_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> Non
         store = DirectoryStore(root)
         sink = store.create("kc/one/part")
         sink.write(b"x")
-        unfinished = [path for path in (root / "kc/one").iterdir()]
+        unfinished = list((root / "kc/one").iterdir())
         assert [mode(path) for path in unfinished] == [0o600]
         sink.commit()
         put(store, "kc/lock.json", b"y", replace=True)
@@ -383,7 +383,7 @@ def attached(root: Path, tmp_path: Path, step: str, inject: str) -> tuple[int, s
     with subprocess.Popen(python, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
         assert child.stdin and child.stdout and child.stderr
         assert child.stdout.readline() == "BEGIN\n"
-        names = inject.split(":")[0]
+        names = inject.split(":", maxsplit=1)[0]
         argv = [
             "strace",
             "-f",

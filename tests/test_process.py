@@ -140,7 +140,7 @@ def test_a_reader_in_another_thread_gets_all_that_came_before_a_failed_write() -
             try:
                 got.extend(child.chunks(10))
             except BaseException as error:
-                errors.append(error)
+                errors.append(error)  # noqa: B023
 
         with process.filtering(sh("exec 0<&-; echo one; sleep 0.05; echo two; exit 3")) as child:
             thread = threading.Thread(target=pump, args=(child,))
@@ -243,8 +243,8 @@ def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_environment_holds_no_secret_and_no_connection_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PGPASSWORD", "PGHOST", "PGSERVICE", "PGOPTIONS", "PGPASSFILE", "AWS_SECRET_ACCESS_KEY", "PGPROOF_PASSPHRASE",
-                 "LD_PRELOAD_NOT", "LANG", "LC_MESSAGES"):  # fmt: skip
+    for name in ("PGPASSWORD", "PGHOST", "PGSERVICE", "PGOPTIONS", "PGPASSFILE", "AWS_SECRET_ACCESS_KEY",
+                 "PGPROOF_PASSPHRASE", "LD_PRELOAD_NOT", "LANG", "LC_MESSAGES"):  # fmt: skip
         monkeypatch.setenv(name, "canary-of-the-test")
     seen = process.run(Program(["/usr/bin/env"], env={"PGAPPNAME": "given"})).decode()
     assert "canary" not in seen
@@ -292,7 +292,8 @@ def test_this_process_is_not_gone_and_a_dead_one_is() -> None:
     assert not process.is_gone(me)
     script = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
-        "from pgproof.stream import process; i = process.identity(); print(i.boot, i.pid, i.started, flush=True); sys.stdin.read()"
+        "from pgproof.stream import process; i = process.identity()\n"
+        "print(i.boot, i.pid, i.started, flush=True); sys.stdin.read()"
     )
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True) as other:

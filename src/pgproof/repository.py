@@ -5,6 +5,7 @@ names and is older than the grace time is an orphan.
 """
 
 import contextlib
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -38,6 +39,7 @@ MANIFEST = "manifest.json"
 GRACE = timedelta(days=1)
 LEASE = timedelta(minutes=5)
 _RENEW_SECONDS = 60.0
+_RECORD = re.compile(r"proofs/\d{8}T\d{6}Z(-\d+)?\.json")  # whatever else lies there is not ours
 _MOST_BYTES = 1 << 30  # a manifest larger than this is none of ours
 
 
@@ -94,6 +96,8 @@ class Repository:
         """The backup that `name` means: an id, an unambiguous prefix of one, `latest`, `latest:KIND`,
         or a source's name for its latest. Raises UsageError or Damaged.
         """
+        if not name:
+            raise UsageError("an empty name means no backup", hint="`pgproof list` shows what there is")
         exact = self._exact(name)
         if exact:
             return exact
@@ -122,7 +126,7 @@ class Repository:
 
     def records(self, backup: str) -> tuple[Record, ...]:
         names = [entry.name for entry in self.store.list(f"{backup}/proofs/")]
-        return tuple(self._record(name, backup) for name in names)
+        return tuple(self._record(name, backup) for name in names if _RECORD.fullmatch(name, len(backup) + 1))
 
     def open_part(self, manifest: Manifest, part: Part, start: int = 0, length: int | None = None) -> BinaryIO:
         return self.store.open(f"{manifest.id}/{part.name}", start, length)
@@ -196,7 +200,7 @@ class Repository:
         return grouped
 
     def _backup(self, backup: str, inside: dict[str, Entry]) -> Backup:
-        records = (self._record(entry.name, backup) for name, entry in inside.items() if name.startswith("proofs/"))
+        records = (self._record(entry.name, backup) for name, entry in inside.items() if _RECORD.fullmatch(name))
         return Backup(self.manifest(backup), tuple(records), "kept.json" in inside)
 
     def _exact(self, name: str) -> Backup | None:
@@ -244,7 +248,7 @@ class Draft:
         self.source, self.kind, self.stamp = source, kind, stamp
         self._key = key
         self._parts: list[Part] = []
-        self._published = False
+        self._tried = self._published = False
 
     @property
     def id(self) -> str:
@@ -258,6 +262,7 @@ class Draft:
 
     def publish(self, manifest: Manifest, lease: "Lease") -> Manifest:
         """Commit: `manifest` with the parts that were written. Returns it as stored."""
+        self._tried = True
         final = self._repository.publish(replace(manifest, parts=tuple(self._parts)), lease)
         self._published = True
         return final
@@ -268,11 +273,24 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._published:
+        if self._published or not self._take_back():
             return
         for part in self._parts:
             with contextlib.suppress(PgproofError):
                 self._repository.store.delete(f"{self.id}/{part.name}")
+
+    def _take_back(self) -> bool:
+        """Make sure that no manifest names our parts: a store may keep one and still report a failure.
+        False when that is not certain, and the parts must stay.
+        """
+        try:
+            if self._tried and self._repository.manifest(self.id).parts == tuple(self._parts):
+                self._repository.store.delete(f"{self.id}/{MANIFEST}")
+        except NotFound:
+            return True
+        except PgproofError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.memory_store import MemoryStore
 from pgproof.errors import AlreadyExists, NotFound, PgproofError
 from pgproof.stores.directory import DirectoryStore
 from pgproof.stores.store import Store
+from tests.conformance.memory_store import MemoryStore
 
 STORES: dict[str, Callable[[Path], Store]] = {
     "directory": lambda folder: DirectoryStore(folder / "store"),

@@ -112,7 +112,10 @@ def replay(
         run.sequences()
         progress.begin("indexes and keys")
         late = archive.event_triggers(selection.entries)
-        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", but=late)
+        alone = archive.to_do_alone(selection.entries)
+        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", but=late | alone)
+        if alone:
+            run.pg_restore("post-data", only=alone)
         run.refresh()
         if late:
             run.pg_restore("post-data", only=late)

@@ -4,7 +4,7 @@ Both are ordinary formats (RFC 1952, RFC 8878): a concatenation of members or fr
 `gunzip` or `zstd -d` reads from end to end.
 """
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import zstandard
 from isal import isal_zlib
@@ -62,7 +62,14 @@ def _decompress(codec: Codec, data: bytes, plain: int) -> bytes:
     return data
 
 
-_ERRORS: tuple[type[Exception], ...] = (IsalError, zstandard.ZstdError, EOFError, MemoryError, OverflowError)
+# isal's stub calls its error a value.
+_ERRORS: tuple[type[Exception], ...] = (
+    cast(type[Exception], IsalError),
+    zstandard.ZstdError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+)
 
 
 class _Identity:

@@ -23,6 +23,9 @@ from pgproof.stream import process
 from pgproof.stream.sink import Sink
 
 SUFFIX: dict[str, str] = {"gpg": ".gpg", "age": ".age", "none": ""}
+# The most that OpenPGP can say (RFC 9580, 3.7.1.3). Unless told, gpg asks its agent, and each new agent measures
+# the machine for a second first; and a slow machine would then get a weaker key.
+_S2K = ("--s2k-count", "65011712")
 _GPG = ("--batch", "--no-tty", "--quiet", "--yes", "--pinentry-mode", "loopback")
 
 
@@ -109,11 +112,12 @@ class _GpgSink(Sink):
         if key.recipients:
             to = [word for name in key.recipients for word in ("--recipient", name)]
             home = os.environ.get("GNUPGHOME")
-            options = ["--trust-model", "always", "--compress-algo", "none", "--encrypt"]
+            # A key that is not here is never fetched from anywhere: with trust "always" it could be anybody's.
+            options = ["--no-auto-key-locate", "--trust-model", "always", "--compress-algo", "none", "--encrypt"]
             return [gpg, *_GPG, *options, *to], (), {"GNUPGHOME": home} if home else {}
         fd = self._stack.enter_context(_passphrase_pipe(key))
         home = self._stack.enter_context(_gpg_home())
-        options = ["--no-symkey-cache", "--cipher-algo", "AES256", "--compress-algo", "none"]
+        options = ["--no-symkey-cache", "--cipher-algo", "AES256", "--compress-algo", "none", *_S2K]
         return [gpg, *_GPG, "--homedir", home, *options, "--passphrase-fd", str(fd), "--symmetric"], (fd,), {}
 
     def _carry(self) -> None:
@@ -162,28 +166,35 @@ def _gpg_reader(key: Key, stored: BinaryIO, what: str) -> Iterator[BinaryIO]:
         child = stack.enter_context(
             process.filtering(process.Program([*argv, "--no-symkey-cache", "--decrypt"], env=env, pass_fds=fds))
         )
-        feeder = threading.Thread(target=_feed, args=(child, stored), daemon=True)
+        source = _Source(stored)
+        feeder = threading.Thread(target=_feed, args=(child, source), daemon=True)
         feeder.start()
-        with _translated(what):
-            yield cast(BinaryIO, io.BufferedReader(_ChildOutput(child, what), 1 << 18))
-        child.stop()
-        feeder.join(5)
+        try:
+            yield cast(BinaryIO, io.BufferedReader(_ChildOutput(child, source, what), 1 << 18))
+        finally:
+            child.stop()
+            feeder.join(5)
 
 
 class _ChildOutput(io.RawIOBase):
     """A child's output as a raw stream, whose end is its exit status' to give."""
 
-    def __init__(self, child: process.Child, what: str) -> None:
-        self._child = child
-        self._what = what
+    def __init__(self, child: process.Child, source: "_Source", what: str) -> None:
+        self._child, self._source, self._what = child, source, what
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer)  # type: ignore[arg-type]
-        with _translated(self._what):
-            data = self._child.read(len(view))
+        try:
+            with _translated(self._what):
+                data = self._child.read(len(view))
+        except Damaged:
+            self._source.raise_failure()
+            raise
+        if not data:
+            self._source.raise_failure()
         view[: len(data)] = data
         return len(data)
 
@@ -202,11 +213,33 @@ def _translated(what: str) -> Iterator[None]:
         raise Damaged(f"{what} does not decrypt: {error.message}", hint="run `pgproof verify`") from error
 
 
-def _feed(child: process.Child, stored: BinaryIO) -> None:
-    with contextlib.suppress(ProgramFailed, OSError, ValueError):
-        while data := stored.read(1 << 18):
+class _Source:
+    """Stored bytes read in another thread: that the store failed is remembered, so as not to be taken for damage."""
+
+    def __init__(self, stored: BinaryIO) -> None:
+        self._stored = stored
+        self._failure: BaseException | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stored.read(size)
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def raise_failure(self) -> None:
+        if self._failure:
+            raise self._failure
+
+
+def _feed(child: process.Child, source: _Source) -> None:
+    try:
+        while data := source.read(1 << 18):
             child.write(data)
-    child.end_input()
+    except BaseException:  # noqa: BLE001, S110 - the source keeps its failure, the child tells its own
+        pass
+    finally:
+        child.end_input()
 
 
 def _program() -> str:
@@ -222,8 +255,10 @@ def _passphrase_pipe(key: Key) -> Iterator[int]:
     if key.passphrase is None or not key.passphrase.reveal():
         raise ConfigError("no passphrase is configured", hint="set encryption.passphrase or encryption.recipients")
     phrase = key.passphrase.reveal_bytes()
-    if b"\n" in phrase or len(phrase) > 4096:
-        raise ConfigError("the passphrase has a newline inside or is longer than 4096 bytes", hint="gpg takes one line")
+    if b"\n" in phrase or b"\0" in phrase or len(phrase) > 4096:
+        raise ConfigError(
+            "the passphrase has a newline or a NUL inside, or is longer than 4096 bytes", hint="gpg takes one line"
+        )
     reader, writer = os.pipe()
     try:
         os.write(writer, phrase + b"\n")
@@ -259,10 +294,11 @@ class _Age(Protocol):
 
 class _AgeSink(Sink):
     def __init__(self, key: Key, onward: Sink) -> None:
-        recipients = _age_recipients(key)
         age = _age()
+        recipients = _age_recipients(key)
         self._onward = onward
-        self._flow = _Flow(lambda reader: age.encrypt_io(reader, _Writer(onward.write), recipients))
+        writer = _Writer(onward.write)
+        self._flow = _Flow(lambda reader: age.encrypt_io(reader, writer, recipients), lambda: writer.failure)
 
     def write(self, data: bytes) -> None:
         self._flow.write(data)
@@ -280,7 +316,8 @@ class _AgeSink(Sink):
 class _Flow:
     """A thread that runs `body` on the reading end of a pipe, while the caller writes into the other."""
 
-    def __init__(self, body: Callable[[BinaryIO], None]) -> None:
+    def __init__(self, body: Callable[[BinaryIO], None], cause: Callable[[], BaseException | None]) -> None:
+        self._cause = cause  # the failure behind the body's own, which may have been wrapped on its way
         reader, writer = os.pipe()
         self._writer = os.fdopen(writer, "wb", buffering=0)
         self._error: BaseException | None = None
@@ -292,7 +329,7 @@ class _Flow:
             try:
                 body(reader)
             except BaseException as error:  # noqa: BLE001 - carried to the thread that writes
-                self._error = error
+                self._error = self._cause() or error
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -315,9 +352,14 @@ class _Writer:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
+        self.failure: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        self._write(bytes(data))
+        try:
+            self._write(bytes(data))
+        except BaseException as error:
+            self.failure = error
+            raise
         return len(data)
 
     def flush(self) -> None:
@@ -328,30 +370,38 @@ class _Writer:
 def _age_reader(key: Key, stored: BinaryIO, what: str) -> Iterator[BinaryIO]:
     if key.identity is None:
         raise ConfigError(f"{what} is encrypted with age and no identity is configured", hint="set encryption.identity")
-    identities = [_age_identity(line) for line in key.identity.reveal().splitlines() if line.startswith("AGE-")]
     age = _age()
+    identities = [_age_identity(line) for line in key.identity.reveal().splitlines() if line.startswith("AGE-")]
+    if not identities:
+        raise ConfigError("encryption.identity holds no age identity", hint="give the file that age-keygen wrote")
+    source = _Source(stored)
     reader, writer = os.pipe()
     failure: list[BaseException] = []
 
     def decrypt() -> None:
-        with os.fdopen(writer, "wb") as out:
-            try:
-                age.decrypt_io(stored, out, identities)
-            except BaseException as error:  # noqa: BLE001 - carried to the reader, below
-                failure.append(error)
+        try:
+            with os.fdopen(writer, "wb") as out:
+                age.decrypt_io(cast(BinaryIO, source), out, identities)
+        except BaseException as error:  # noqa: BLE001 - carried to the reader, below
+            failure.append(error)
 
     thread = threading.Thread(target=decrypt, daemon=True)
     thread.start()
-    with os.fdopen(reader, "rb") as stream:
-        yield cast(BinaryIO, _Checked(stream, thread, failure, what))
-    thread.join()
+    try:
+        with os.fdopen(reader, "rb") as stream:
+            yield cast(BinaryIO, _Checked(stream, thread, failure, source, what))
+    finally:
+        thread.join()
 
 
 class _Checked(io.RawIOBase):
     """A stream whose end is believed only once the thread that fills it has ended well."""
 
-    def __init__(self, stream: BinaryIO, thread: threading.Thread, failure: list[BaseException], what: str) -> None:
-        self._stream, self._thread, self._failure, self._what = stream, thread, failure, what
+    def __init__(
+        self, stream: BinaryIO, thread: threading.Thread, failure: list[BaseException], source: _Source, what: str
+    ) -> None:
+        self._stream, self._thread, self._failure = stream, thread, failure
+        self._source, self._what = source, what
 
     def readable(self) -> bool:
         return True
@@ -360,6 +410,7 @@ class _Checked(io.RawIOBase):
         data = self._stream.read(-1 if size is None else size)
         if not data or size in (-1, None):
             self._thread.join()
+            self._source.raise_failure()
             if self._failure:
                 raise Damaged(
                     f"{self._what} does not decrypt: {self._failure[0]}",
