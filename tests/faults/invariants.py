@@ -74,7 +74,9 @@ class Scene:
 
     def manifests(self) -> list[str]:
         """All that has a manifest, asked of the disk."""
-        return sorted(f"{one.parent.parent.name}/{one.parent.name}" for one in self.program.store.glob("*/*/manifest.json"))
+        return sorted(
+            f"{one.parent.parent.name}/{one.parent.name}" for one in self.program.store.glob("*/*/manifest.json")
+        )
 
     def backups(self, ids: list[str] | None = None) -> Iterator[str]:
         found = self.listed() if ids is None else ids
@@ -157,9 +159,11 @@ def databases(server: Address) -> set[str]:
 
 def row_counts(database: Address) -> dict[str, int]:
     with connect(database) as session:
-        tables = session.rows("SELECT quote_ident(nspname) || '.' || quote_ident(relname) FROM pg_catalog.pg_class c "
-                              "JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' "
-                              "AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%%'")
+        tables = session.rows(
+            "SELECT quote_ident(nspname) || '.' || quote_ident(relname) FROM pg_catalog.pg_class c "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' "
+            "AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%%'"
+        )
         return {one: session.value(f"SELECT count(*) FROM {one}") for (one,) in tables}
 
 

@@ -115,6 +115,7 @@ def restore(number: int) -> tuple[str, ...]:
 def sweep(scene: Scene, words: Callable[[int], tuple[str, ...]], count: int, restoring: bool = False) -> None:
     """Kill a run at each of `count` points; every point's faults are gathered, and the scene mended for the next."""
     found = chosen(points(scene, words(0)), count)
+    drop(scene, words(0)[3] if restoring else "")
     killed, wrongs = 0, []
     for number, point in enumerate(found, 1):
         target = words(number)[3] if restoring else ""
