@@ -8,12 +8,14 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
 from pgproof.stores.directory import MARKER, DirectoryStore, check_mounted, make_marker, read_marker
+from pgproof.stream import process
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
@@ -457,3 +459,23 @@ def test_a_store_survives_being_killed_in_a_write(root: Path) -> None:
     assert len(list(store.leftovers())) == 1
     put(store, "kc/x")
     assert json.dumps([entry.name for entry in store.list()]) == '["kc/warm", "kc/x"]'
+
+
+def test_what_a_dead_writer_left_is_swept(root: Path) -> None:
+    """At once where it is certain that the writer is gone; of another host only when it is old."""
+    store = DirectoryStore(root)
+    put(store, "kc/x")
+    dead = subprocess.Popen(["true"])
+    tag = f"{process.identity().tag.partition('.')[0]}.{dead.pid}.12345"
+    dead.wait()
+    (root / "kc" / f".pgproof-tmp-{tag}-00").touch()
+    strange, old = root / "kc" / ".pgproof-tmp-feedfeedfeedfeed.7.7-00", root / "kc" / ".pgproof-tmp-0011"
+    strange.touch()
+    old.touch()
+    os.utime(old, (1e9, 1e9))
+    sink = store.create("kc/y")
+    before = datetime.now(UTC) - timedelta(days=1)
+    assert list(store.sweep(before)) == ["kc/.pgproof-tmp-0011", f"kc/.pgproof-tmp-{tag}-00"]
+    assert strange.exists()
+    sink.commit()
+    assert [entry.name for entry in store.list()] == ["kc/x", "kc/y"]

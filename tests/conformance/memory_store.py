@@ -7,7 +7,7 @@ under a lock, or not at all.
 import io
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -46,6 +46,9 @@ class MemoryStore:
     def delete(self, name: str) -> None:
         with self._guard:
             self._objects.pop(_checked(name), None)
+
+    def sweep(self, before: datetime) -> Sequence[str]:
+        return []
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -6,7 +6,7 @@ from pgproof import __version__
 from pgproof.errors import Refused
 from pgproof.job import Job
 from pgproof.manifest import FORMAT, Manifest
-from pgproof.repository import Draft
+from pgproof.repository import GRACE, Draft
 from pgproof.sources.source import Captured
 from pgproof.stream import encrypt
 from pgproof.stream.progress import Progress
@@ -22,6 +22,7 @@ def backup(job: Job, now: datetime, progress: Progress) -> Manifest:
         job.repository.lock(job.name, "backup") as lease,
         job.repository.draft(job.name, job.source.kind, now, job.key) as draft,
     ):
+        job.repository.store.sweep(now - GRACE)
         refuse_stranger(job)
         captured = job.source.capture(draft.part, progress)
         return draft.publish(_manifest(job, draft, captured, now, job.clock()), lease)

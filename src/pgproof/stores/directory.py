@@ -13,13 +13,14 @@ import os
 import re
 import secrets
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self, cast
 
 from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
 from pgproof.stores.store import Entry
+from pgproof.stream import process
 from pgproof.stream.sink import Sink
 
 MARKER = ".pgproof-store"
@@ -68,6 +69,17 @@ class DirectoryStore:
             path.unlink()
             _sync_directory(path.parent)
         self._remove_empty(path.parent)
+
+    def sweep(self, before: datetime) -> Sequence[str]:
+        swept = []
+        for path, began in list(self.leftovers()):
+            owner = path.name.removeprefix(_TEMPORARY).rpartition("-")[0]
+            if process.is_gone_by(owner) or began < before.timestamp():
+                with contextlib.suppress(FileNotFoundError), _translated(path.name):
+                    path.unlink()
+                self._remove_empty(path.parent)
+                swept.append(path.relative_to(self.root).as_posix())
+        return sorted(swept)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -129,7 +141,8 @@ class _FileSink(Sink):
     def __init__(self, store: DirectoryStore, name: str, *, replace: bool) -> None:
         self._store, self._name, self._replace = store, name, replace
         self._target = store._path(name)  # noqa: SLF001 - the sink is the store's other half
-        self._temporary = self._target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        # The name tells whose it is: what a killed writer left is swept as soon as that is certain.
+        self._temporary = self._target.with_name(f"{_TEMPORARY}{process.identity().tag}-{secrets.token_hex(8)}")
         with _translated(name):
             self._fd = self._begin()
             os.fchmod(self._fd, 0o600)

@@ -5,6 +5,7 @@ This is the one module that starts programs. A child dies with pgproof, even whe
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Self
 
@@ -299,15 +301,35 @@ class Identity:
     def describe(self) -> str:
         return f"process {self.pid} on {self.host}"
 
+    @property
+    def tag(self) -> str:
+        """The same, short enough for a part of a file's name."""
+        place = hashlib.sha256(f"{self.host} {self.boot}".encode()).hexdigest()[:16] if self.boot else "unknown"
+        return f"{place}.{self.pid}.{self.started}"
+
 
 def identity() -> Identity:
     """Our own. `boot` names the boot and the PID namespace: pids mean nothing outside of both."""
-    return Identity(os.uname().nodename, _boot(), os.getpid(), _started(os.getpid()))
+    return _identity(os.getpid())
+
+
+@cache
+def _identity(pid: int) -> Identity:
+    return Identity(os.uname().nodename, _boot(), pid, _started(pid))
 
 
 def is_gone(other: Identity) -> bool:
     """True only when it is certain: same boot, same PID namespace, and no such process."""
     return bool(other.boot) and other.boot == _boot() and _started(other.pid) != other.started
+
+
+def is_gone_by(tag: str) -> bool:
+    """is_gone() for a process of which only the tag is known."""
+    place, _, rest = tag.partition(".")
+    pid, _, started = rest.partition(".")
+    here = identity()
+    ours = bool(here.boot) and place == here.tag.partition(".")[0]
+    return ours and pid.isdigit() and bool(started) and _started(int(pid)) != started
 
 
 def _boot() -> str:

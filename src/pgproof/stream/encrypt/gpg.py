@@ -3,14 +3,12 @@
 import contextlib
 import io
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from pgproof.errors import ConfigError, Damaged, PgproofError, ProgramFailed
+from pgproof.errors import ConfigError, Damaged, ProgramFailed
 from pgproof.stream import process
 from pgproof.stream.encrypt.key import Key, StoredBytes
 from pgproof.stream.sink import Sink
@@ -19,6 +17,13 @@ from pgproof.stream.sink import Sink
 # the machine for a second first; and a slow machine would then get a weaker key.
 _S2K = ("--s2k-count", "65011712", "--s2k-digest-algo", "SHA512")
 _GPG = ("--batch", "--no-tty", "--quiet", "--yes", "--pinentry-mode", "loopback")
+
+# With a passphrase gpg needs no home, no keyring and no agent, and gets none: an agent outlives a pgproof that
+# is killed, and a home would be left behind.
+_ALONE = (
+    *("--homedir", "/nonexistent", "--no-options", "--no-keyring", "--no-random-seed-file"),
+    *("--trust-model", "always", "--no-autostart", "--no-symkey-cache"),
+)
 
 
 def has_secret_key(key: Key) -> bool:
@@ -55,9 +60,8 @@ class GpgSink(Sink):
             options = ["--no-auto-key-locate", "--trust-model", "always", "--compress-algo", "none", "--encrypt"]
             return [gpg, *_GPG, *options, *to], (), {"GNUPGHOME": home} if home else {}
         fd = self._stack.enter_context(_passphrase_pipe(key))
-        home = self._stack.enter_context(_gpg_home())
-        options = ["--no-symkey-cache", "--cipher-algo", "AES256", "--compress-algo", "none", *_S2K]
-        return [gpg, *_GPG, "--homedir", home, *options, "--passphrase-fd", str(fd), "--symmetric"], (fd,), {}
+        options = ["--cipher-algo", "AES256", "--compress-algo", "none", *_S2K]
+        return [gpg, *_GPG, *_ALONE, *options, "--passphrase-fd", str(fd), "--symmetric"], (fd,), {}
 
     def _carry(self) -> None:
         try:
@@ -99,7 +103,7 @@ def gpg_reader(key: Key, stored: BinaryIO, what: str) -> Iterator[BinaryIO]:
         if key.passphrase is not None:
             fd = stack.enter_context(_passphrase_pipe(key))
             fds = (fd,)
-            argv += ["--homedir", stack.enter_context(_gpg_home()), "--passphrase-fd", str(fd)]
+            argv += [*_ALONE, "--passphrase-fd", str(fd)]
         elif home := os.environ.get("GNUPGHOME"):
             env["GNUPGHOME"] = home
         child = stack.enter_context(
@@ -186,17 +190,3 @@ def _passphrase_pipe(key: Key) -> Iterator[int]:
         yield reader
     finally:
         os.close(reader)
-
-
-@contextmanager
-def _gpg_home() -> Iterator[str]:
-    """An empty GnuPG home of our own, gone afterwards with the agent that gpg may have started in it."""
-    home = tempfile.mkdtemp(prefix="pgproof-gpg-")
-    try:
-        yield home
-    finally:
-        gpgconf = process.find("gpgconf")
-        if gpgconf:
-            with contextlib.suppress(PgproofError):
-                process.run(process.Program([gpgconf, "--homedir", home, "--kill", "all"], deadline=10))
-        shutil.rmtree(home, ignore_errors=True)
