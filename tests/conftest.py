@@ -138,7 +138,13 @@ class Program:
 
     def run(self, *words: str, timeout: float = 300) -> Ran:
         done = subprocess.run(
-            self.argv(*words), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=timeout
+            self.argv(*words),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

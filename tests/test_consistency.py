@@ -20,7 +20,10 @@ from tests.kit import Kit, digests, holding, rows, run, traces, value
 
 
 class When:
-    """A progress that does something, once, when the backup comes to a point; and waits until it has begun."""
+    """A progress that does something, once, when the backup comes to a point; and waits until it has begun.
+
+    It holds up the writer, not the workers: they go on until the queue of finished blocks is full.
+    """
 
     def __init__(self, point: str, act: Callable[[], None], *, wait: float = 0.3, after: int = 0) -> None:
         self.point, self.act, self.wait, self.after = point, act, wait, after

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgproof.manifest import State
 from pgproof.finding import Finding, Level, level
+from pgproof.manifest import State
 from pgproof.monitor.health import Facts, examine
 from pgproof.retention import Candidate
 

@@ -6,7 +6,7 @@ from pgproof import __version__
 from pgproof.errors import Refused
 from pgproof.job import Job
 from pgproof.manifest import FORMAT, Manifest
-from pgproof.repository import Draft, Repository
+from pgproof.repository import GRACE, Draft
 from pgproof.sources.source import Captured
 from pgproof.stream import encrypt
 from pgproof.stream.progress import Progress
@@ -22,23 +22,24 @@ def backup(job: Job, now: datetime, progress: Progress) -> Manifest:
         job.repository.lock(job.name, "backup") as lease,
         job.repository.draft(job.name, job.source.kind, now, job.key) as draft,
     ):
+        job.repository.store.sweep(now - GRACE)
+        refuse_stranger(job)
         captured = job.source.capture(draft.part, progress)
-        refuse_stranger(job.repository, job.name, captured, confirmed=job.new_server)
         return draft.publish(_manifest(job, draft, captured, now, job.clock()), lease)
 
 
-def refuse_stranger(repository: Repository, name: str, captured: Captured, *, confirmed: bool) -> None:
+def refuse_stranger(job: Job) -> None:
     """Raise Refused when the newest backup of this name is of another server: a rebuilt database, or a
     wrong host, must not take the place of what was there unnoticed.
     """
-    backups, _ = repository.backups(name)
-    if not backups or confirmed:
+    backups, _ = job.repository.backups(job.name)
+    if not backups or job.new_server:
         return
     before = backups[-1].manifest.server.system_identifier
-    now = captured.server.system_identifier
+    now = job.source.identify().system_identifier
     if before and now and before != now:
         raise Refused(
-            f"the server is another one than in the last backup of {name} (system identifier {now}, before {before})",
+            f"another server answers than in the last backup of {job.name} (system identifier {now}, before {before})",
             hint="if it was rebuilt on purpose, say so once: pgproof backup --new-server",
         )
 

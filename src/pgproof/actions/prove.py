@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgproof.checks import Check
-from pgproof.errors import NotProven, PgproofError, QueryFailed
+from pgproof.errors import Damaged, NotProven, PgproofError, QueryFailed
 from pgproof.evidence import Difference, compare_counts, compare_digests
 from pgproof.manifest import Manifest, Record, Sequence, TableProof
 from pgproof.postgres import archive, catalog, roles, server, tools
@@ -53,7 +53,11 @@ def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Pro
     began = time.monotonic()
     manifest = reading.manifest
     progress.begin("authenticating", manifest.size)
-    reading.check_all(progress)
+    try:
+        reading.check_all(progress)
+    except Damaged as error:
+        seconds = round(time.monotonic() - began, 3)
+        return Record(manifest.id, "drill", now, ok=False, seconds=seconds, findings=(error.message,))
     chosen = tools.for_drill(manifest.server.major, conditions.installed)
     progress.begin(f"starting PostgreSQL {chosen.version}")
     with scratch(chosen, superuser=manifest.server.superuser, below=conditions.below) as throw_away:
@@ -176,14 +180,16 @@ class _Drill:
         """Dump the restored schema and compare: the text when the versions are the same, otherwise the
         list of objects, as another version writes the same thing in other words.
         """
-        with connect(self.address) as session, server.for_programs(session.wire()) as (conninfo, env):
+        with connect(self.address) as session, server.for_programs(session.wire()) as access:
             argv = [
                 self.server.tools.program("pg_dump"),
                 "--format=custom",
                 "--schema-only",
                 "--no-tablespaces",
             ]
-            after = process.run(process.Program([*argv, f"--dbname={conninfo}"], env=env))
+            after = process.run(
+                process.Program([*argv, f"--dbname={access.conninfo}"], env=access.env, pass_fds=access.fds)
+            )
         same_version = self.manifest.server.major == self.server.tools.major
         compare = self._statements if same_version else self._objects
         return _set_difference(compare(schema), compare(after))

@@ -1,10 +1,10 @@
 """Prune: carry out what retention decided, under the source's lock; and sweep what no manifest names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pgproof.job import Job
-from pgproof.repository import Backup
+from pgproof.repository import GRACE, Backup
 from pgproof.retention import Candidate, Verdict, decide, pauses
 
 
@@ -48,7 +48,8 @@ def prune(job: Job, now: datetime, *, apply: bool) -> Pruned:
                 job.repository.forget(verdict.id)
         for name in judged.orphans:
             job.repository.store.delete(name)
-    return judged
+        unfinished = job.repository.store.sweep(now - GRACE)
+    return replace(judged, orphans=(*judged.orphans, *unfinished))
 
 
 def _judge(job: Job, now: datetime, *, deleted: bool) -> Pruned:

@@ -1,15 +1,14 @@
 """Restore: into a new database beside whatever is there, switched into place by rename when it is whole.
 
 All or nothing: rows go into a database of a temporary name that only a finished restore gives its real
-one. What a killed restore left is found by its comment and dropped by the next.
+one. What a killed restore left is known by its name and dropped by the next.
 """
 
 import contextlib
-import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
@@ -24,7 +23,7 @@ from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
 
-_MARK = "pgproof is restoring into this database: "
+_MARK = "_restoring_"
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
 
@@ -201,7 +200,8 @@ def _steps(
 @contextmanager
 def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> Iterator[str]:
     """A new database under a temporary name, dropped unless it has been renamed by the end."""
-    temporary = _short(made.database, f"_restoring_{secrets.token_hex(4)}")
+    # The name tells whose it is, from the moment it is there: what a killed restore left is dropped by the next.
+    temporary = _short(made.database, f"{_MARK}{process.identity().tag}.{secrets.token_hex(2)}")
     owner = made.manifest.database.owner if owners else None
     statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
     try:
@@ -211,8 +211,6 @@ def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> I
             f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
         ) from error
     try:
-        owner_mark = literal(_MARK + json.dumps(asdict(process.identity())))
-        session.run(f"COMMENT ON DATABASE {name(temporary)} IS {owner_mark}")
         yield temporary
     except BaseException:
         with contextlib.suppress(PgproofError):
@@ -250,7 +248,6 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
     """Settings of the database, then the switch: two renames, in one transaction."""
     for statement in catalog.database_statements(temporary, made.manifest.database) if wish.manner.owners else []:
         session.run(statement)
-    # The mark that it is unfinished goes in the same transaction: the next restore drops what carries it.
     comment = literal(made.manifest.database.comment) if made.manifest.database.comment else "NULL"
     if made.aside and wish.disconnect:
         session.run(
@@ -271,14 +268,11 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
 
 
 def _sweep(session: Session, target: Address) -> None:
-    """Drop what restores left that were killed; only databases that carry our comment, of dead processes."""
-    found = session.rows("""
-        SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database
-        WHERE datname LIKE '%\\_restoring\\_%'
-        AND pg_catalog.shobj_description(oid, 'pg_database') LIKE 'pgproof is restoring into this database: %'""")
-    for database, comment in found:
-        with contextlib.suppress(ValueError, TypeError, PgproofError):
-            if process.is_gone(process.Identity(**json.loads(comment.removeprefix(_MARK)))):
+    """Drop what restores left that were killed: by its name, only where their process is gone for certain."""
+    found = session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE %s", [f"%{_MARK}%"])
+    for (database,) in found:
+        if process.is_gone_by(database.rpartition(_MARK)[2].rpartition(".")[0]):
+            with contextlib.suppress(PgproofError):
                 _drop(session, target.to(database))
 
 

@@ -6,7 +6,6 @@ from pgproof import __version__
 
 app = typer.Typer(
     help="PostgreSQL backups that count only once they have been restored and compared.",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

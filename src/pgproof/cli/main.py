@@ -8,11 +8,11 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-import click
+from typer.exceptions import Abort, TyperException
 
 from pgproof.cli import commands, render
 from pgproof.cli.app import app
-from pgproof.errors import Interrupted, PgproofError
+from pgproof.errors import Interrupted, PgproofError, UsageError
 
 assert commands  # importing them registers them
 
@@ -24,6 +24,8 @@ def main() -> NoReturn:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     sys.exit(_run())
 
 
@@ -35,22 +37,31 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def _run() -> int:
     try:
         result = app(standalone_mode=False)
-        code = result if isinstance(result, int) else 0
         sys.stdout.flush()
-        return code
-    except PgproofError as error:
-        return _report(error)
-    except KeyboardInterrupt:
-        return _report(Interrupted("interrupted; nothing half-made is left", hint="run it again when you like"))
-    except click.exceptions.Abort:
-        return _report(Interrupted("stopped at the question; nothing was changed"))
-    except click.ClickException as error:
-        error.show()
-        return 2
+        return result if isinstance(result, int) else 0
     except BrokenPipeError:
         # Whoever read our output has gone; what was to be done has been done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("PGPROOF_TRACEBACK"):
+            raise
+        return _report(_as_ours(error))
+
+
+def _as_ours(error: BaseException) -> PgproofError:
+    """Whatever was raised, as a sentence with a hint and an exit code."""
+    if isinstance(error, PgproofError):
+        return error
+    if isinstance(error, TyperException):
+        hint = "`pgproof --help` lists the commands, `pgproof COMMAND --help` its options"
+        return UsageError(error.format_message(), hint=hint)
+    if isinstance(error, KeyboardInterrupt | Abort):
+        return Interrupted("interrupted; nothing half-made is left", hint="run it again when you like")
+    return PgproofError(
+        f"a fault in pgproof itself: {type(error).__name__}: {error}",
+        hint="nothing stored was changed; please report it with what PGPROOF_TRACEBACK=1 shows",
+    )
 
 
 def _report(error: PgproofError) -> int:

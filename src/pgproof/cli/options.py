@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pgproof import config
+from pgproof.cli import render
 from pgproof.config import Config
 from pgproof.errors import ConfigError
 
@@ -36,6 +37,11 @@ class Manners:
     def say(self, text: str) -> None:
         if not self.json and not self.quiet:
             print(text)
+
+    def document(self, value: object) -> None:
+        """The one JSON document, where it was asked for."""
+        if self.json:
+            print(render.as_json(value))
 
 
 def settings(path: str | None) -> Config:

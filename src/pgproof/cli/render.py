@@ -30,6 +30,12 @@ def age(moment: datetime, now: datetime) -> str:
     return f"{span(now - moment)} ago"
 
 
+def seconds(length: timedelta) -> str:
+    """How long something took: tenths of a second while they matter."""
+    total = length.total_seconds()
+    return f"{total:.1f} s" if total < 60 else span(length)
+
+
 def span(length: timedelta) -> str:
     """A length of time in its two largest units."""
     seconds = max(0, int(length.total_seconds()))

@@ -158,11 +158,25 @@ def choose_schema(entries: list[TocEntry], schemas: Iterable[str]) -> Chosen:
     return Chosen(tuple(entry for entry in entries if entry.id in chosen), tuple(left_out))
 
 
-def event_triggers(entries: Iterable[TocEntry]) -> frozenset[int]:
-    """Event triggers and their comments, which are to come last of all: they fire on what comes after them."""
+def with_followers(entries: Iterable[TocEntry], description: str) -> frozenset[int]:
+    """The entries of a kind and what hangs on them, such as their comments."""
     entries = list(entries)
-    triggers = {entry.id for entry in entries if entry.description == "EVENT TRIGGER"}
-    return frozenset(entry.id for entry in entries if entry.id in triggers or triggers & set(entry.depends))
+    chosen = {entry.id for entry in entries if entry.description == description}
+    return frozenset(entry.id for entry in entries if entry.id in chosen or chosen & set(entry.depends))
+
+
+def event_triggers(entries: Iterable[TocEntry]) -> frozenset[int]:
+    """Event triggers, which are to come last of all: they fire on what comes after them."""
+    return with_followers(entries, "EVENT TRIGGER")
+
+
+def to_do_alone(entries: Iterable[TocEntry]) -> frozenset[int]:
+    """Foreign keys, where any table is partitioned: each locks partitions that pg_restore does not know of,
+    and two made at the same time can wait for one another until the server ends one (seen on 16).
+    """
+    entries = list(entries)
+    partitioned = any(entry.description == "TABLE ATTACH" for entry in entries)
+    return with_followers(entries, "FK CONSTRAINT") if partitioned else frozenset()
 
 
 def list_file(entries: Iterable[TocEntry], *, but: Collection[int] = (), only: Collection[int] | None = None) -> str:

@@ -149,7 +149,13 @@ def _copy_programs(folder: Path, target: Path) -> Path:
 
 
 def _starts(folder: Path) -> bool:
+    """Whether the unprivileged user can enter the folder and start what is there.
+
+    setpriv itself still holds root's capabilities while it looks the program up, so that its success
+    says nothing of the folders above; `test` is asked when they are gone.
+    """
     try:
+        process.run(process.Program([*_as_nobody(), "test", "-x", str(folder / "postgres")], deadline=20, cwd="/"))
         process.run(process.Program([*_as_nobody(), str(folder / "postgres"), "--version"], deadline=20, cwd="/"))
     except PgproofError:
         return False

@@ -5,8 +5,6 @@ psycopg asks the questions here; rows in bulk go through postgres.rows (docs/dec
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -148,7 +146,8 @@ class Session:
                     if size >= _GATHER:
                         take(b"".join(gathered))
                         gathered, size = [], 0
-                take(b"".join(gathered))
+                if gathered:
+                    take(b"".join(gathered))
             return cursor.rowcount
 
     def pin(self) -> dict[str, str]:
@@ -244,29 +243,34 @@ def _system_identifier(session: Session) -> str:
         return ""
 
 
-@contextmanager
-def for_programs(wire: Wire) -> Iterator[tuple[str, dict[str, str]]]:
-    """A connection string for PostgreSQL's programs, and their environment: the password is in a pass
-    file of mode 0600 that is removed at the end, never in argv (PostgreSQL docs 34.16).
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a PostgreSQL program needs to connect: a connection string without secrets, its environment,
+    and the descriptor of the pass file that the environment names.
     """
-    words = {
-        "host": wire.host,
-        "port": str(wire.port),
-        "user": wire.user,
-        "dbname": wire.database,
-        **wire.tls,
-    }
+
+    conninfo: str
+    env: dict[str, str]
+    fds: tuple[int, ...]
+
+
+@contextmanager
+def for_programs(wire: Wire) -> Iterator[Access]:
+    """Access for a program. The password is in a pass file (PostgreSQL docs 34.16) of mode 0600 that lies
+    in memory: never in argv or the environment, and on no disk even if we are killed.
+    """
+    words = {"host": wire.host, "port": str(wire.port), "user": wire.user, "dbname": wire.database, **wire.tls}
     line = " ".join(f"{key}={conninfo_value(value)}" for key, value in words.items())
-    folder = tempfile.mkdtemp(prefix="pgproof-")
+    fd = os.memfd_create("pgpass", os.MFD_CLOEXEC)
     try:
-        path = f"{folder}/pgpass"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-            if wire.password:
-                file.write("*:*:*:*:" + wire.password.replace("\\", "\\\\").replace(":", "\\:") + "\n")
-        yield line, {"PGPASSFILE": path, "PGAPPNAME": "pgproof", "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS)}
+        os.fchmod(fd, 0o600)
+        if wire.password:
+            escaped = wire.password.replace("\\", "\\\\").replace(":", "\\:")
+            os.write(fd, f"*:*:*:*:{escaped}\n".encode("utf-8", "surrogateescape"))
+        env = {"PGPASSFILE": f"/proc/self/fd/{fd}", "PGAPPNAME": "pgproof", "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS)}
+        yield Access(line, env, (fd,))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(fd)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Empty, Queue
 
@@ -28,7 +28,7 @@ from pgproof.postgres.snapshot import LOCK_SECONDS, Moved, Snapshot, exported
 from pgproof.postgres.tools import Tools, for_dump
 from pgproof.sources import text
 from pgproof.sources.source import Captured
-from pgproof.sources.units import Slice, Unit, UnitCopier, plan
+from pgproof.sources.units import Reader, Slice, Unit, UnitCopier, plan
 from pgproof.stream import process
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished, text_blocks
 from pgproof.stream.part import Parts, PartWriter
@@ -46,6 +46,8 @@ _RANGE_SETTINGS = {
     "enable_bitmapscan": "off",
 }
 
+_WAITING_BLOCKS = 4  # finished ones that may wait for the writer, beside one for each worker
+
 
 @dataclass(frozen=True, slots=True)
 class Dump:
@@ -57,6 +59,11 @@ class Dump:
     jobs: int = 2
     lock_seconds: float = LOCK_SECONDS
     kind: Kind = field(default="logical", init=False)
+
+    def identify(self) -> Server:
+        """Which server answers at the address."""
+        with server.connect(self.address) as session:
+            return server.identity(session)
 
     def capture(self, part: Parts, progress: Progress) -> Captured:
         """Read the whole database into `schema.dump`, `globals.sql` and `NAME.sql`. Raises PgproofError."""
@@ -72,12 +79,13 @@ class Dump:
             database = catalog.database(snapshot.session)
             tools = for_dump(identity.major)
             run = _Run(self, snapshot, snapshot.session.wire(), tools, progress)
-            schema = run.schema()
-            with part("schema.dump", "none") as out:
-                out.write(schema)
-            notes = run.write_globals(part)
-            with part(f"{self.name}.sql", self.codec) as out:
-                evidence = run.write_text(out, schema, database, identity)
+            with contextlib.closing(_Workers(run, plan(snapshot.heaps))) as workers:
+                schema = run.schema()  # while the workers read the first rows
+                with part("schema.dump", "none") as out:
+                    out.write(schema)
+                notes = run.write_globals(part)
+                with part(f"{self.name}.sql", self.codec) as out:
+                    evidence = run.write_text(out, workers, schema, database, identity)
             _same_server(snapshot.session, identity)
             settings = snapshot.settings | {"python_codec": snapshot.session.codec}
         return Captured(identity, database, {"pg_dump": tools.version}, settings, evidence, tuple(notes))
@@ -127,7 +135,9 @@ class _Run:
             notes.append(f"pg_dump {self.tools.version} is older than the last security round of its major version")
         return iter(notes)
 
-    def write_text(self, out: PartWriter, schema: bytes, database: Database, identity: Server) -> Evidence:
+    def write_text(
+        self, out: PartWriter, workers: "_Workers", schema: bytes, database: Database, identity: Server
+    ) -> Evidence:
         """The main part: schema text, rows, sequences, schema text, in one transaction of SQL."""
         codec = self.snapshot.session.codec
         entries = archive.contents(self.tools, schema, codec)
@@ -138,7 +148,7 @@ class _Run:
             before = text.section(self.tools, path, fd, "pre-data")
             guard = text.opening(database, identity).encode(codec, "replace")
             self._append(out, itertools.chain([guard], before), "before")
-            evidence = self._write_rows(out)
+            evidence = self._write_rows(out, workers)
             objects = self._write_large_objects(out)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
             self._append(out, statements, "sequences")
@@ -157,15 +167,21 @@ class _Run:
         for block in text_blocks(pieces, self.dump.codec, kind):
             out.append(block)
 
-    def _write_rows(self, out: PartWriter) -> Evidence:
+    def _write_rows(self, out: PartWriter, workers: "_Workers") -> Evidence:
         heaps = self.snapshot.heaps
         self.progress.begin("rows", sum(heap.size for heap in heaps))
         counts = [Count()] * len(heaps)
-        with contextlib.closing(_Workers(self)) as workers:
-            for block in workers.blocks(plan(heaps)):
-                out.append(block)
-                for share in block.shares:
-                    counts[share.table] += Count(share.rows, share.bytes)
+
+        def take(block: Finished) -> None:
+            out.append(block)
+            self.progress.advance(block.plain)
+            for share in block.shares:
+                counts[share.table] += Count(share.rows, share.bytes)
+
+        for block in workers.blocks():
+            take(block)
+        if workers.queued:
+            self.copier(_Holder(self), take).copy(Unit(tuple(workers.queued), 0))
         tables = (replace(h.table, rows=c.rows, bytes=c.bytes) for h, c in zip(heaps, counts, strict=True))
         return Evidence(tuple(tables))
 
@@ -197,6 +213,9 @@ class _Run:
     def range_settings(self) -> dict[str, str]:
         return _RANGE_SETTINGS if self.snapshot.session.version_num >= 140000 else {}
 
+    def copier(self, reader: Reader, emit: Callable[[Finished], None]) -> UnitCopier:
+        return UnitCopier(reader, self.dump.codec, self.snapshot.session.codec, emit)
+
     def connection(self) -> Rows:
         """A connection for rows."""
         return Rows(self.wire, settings=self.range_settings | {"lock_timeout": str(_QUEUE_SECONDS * 1000)})
@@ -215,36 +234,37 @@ class _Run:
         rows.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot.id}'")
 
     def _program(self, name: str, *words: str) -> bytes:
-        with server.for_programs(self.wire) as (conninfo, env):
-            return process.run(process.Program([self.tools.program(name), *words, f"--dbname={conninfo}"], env=env))
+        with server.for_programs(self.wire) as access:
+            argv = [self.tools.program(name), *words, f"--dbname={access.conninfo}"]
+            return process.run(process.Program(argv, env=access.env, pass_fds=access.fds))
 
 
 class _Workers:
-    """Threads that copy units, and the queue through which their blocks come to the one writer."""
+    """Threads that copy units from the moment they are made, and the queue to the one writer."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: _Run, units: list[Unit]) -> None:
         self._run = run
-        self._jobs = max(1, run.dump.jobs)
-        self._executor = ThreadPoolExecutor(self._jobs, thread_name_prefix="copy")
-        self._queue: Queue[Finished] = Queue(maxsize=self._jobs)
+        jobs = max(1, run.dump.jobs)
+        self._executor = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
+        self._queue: Queue[Finished] = Queue(maxsize=jobs + _WAITING_BLOCKS)
         self._mine = threading.local()
         self._all: list[Rows] = []
         self._stopped = threading.Event()
-        self._holder = _Holder(run)
+        self.queued: list[Slice] = []  # slices that only the session with the locks can read now
+        self._futures = [self._executor.submit(self._copy, unit) for unit in units]
 
-    def blocks(self, units: list[Unit]) -> Iterator[Finished]:
-        """Finished blocks as they come; the first failure ends all workers and is raised."""
-        futures = [self._executor.submit(self._copy, unit) for unit in units]
+    def blocks(self) -> Iterator[Finished]:
+        """Finished blocks as they come; the first failure is raised."""
         while True:
             try:
                 yield self._queue.get(timeout=0.05)
             except Empty:
-                self._raise_failure(futures)
-                if all(future.done() for future in futures) and self._queue.empty():
+                self._raise_failure()
+                if all(future.done() for future in self._futures) and self._queue.empty():
                     return
 
-    def _raise_failure(self, futures: "list[Future[None]]") -> None:
-        for future in futures:
+    def _raise_failure(self) -> None:
+        for future in self._futures:
             if future.done() and not future.cancelled() and (error := future.exception()):
                 raise error
 
@@ -254,11 +274,8 @@ class _Workers:
         if not hasattr(self._mine, "rows"):
             self._mine.rows = self._run.connection()
             self._all.append(self._mine.rows)
-        reader = _Reader(self._run, self._mine.rows, self._holder)
-        encoding = self._run.snapshot.session.codec
         with self._run.joined(self._mine.rows):
-            UnitCopier(reader, self._run.dump.codec, encoding, self._emit).copy(unit)
-        self._run.progress.advance(unit.size)
+            self._run.copier(_Reader(self._run, self._mine.rows, self.queued), self._emit).copy(unit)
 
     def _emit(self, block: Finished) -> None:
         while not self._stopped.is_set():
@@ -277,44 +294,19 @@ class _Workers:
             rows.close()
 
 
-class _Holder:
-    """The session that holds the snapshot and all locks, lent out for rows to one thread at a time."""
-
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-        self._lock = threading.Lock()
-        self._ready = False
-        self.queued: set[int] = set()
-
-    def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
-        with self._lock:
-            session, seconds = self._run.snapshot.session, self._run.dump.lock_seconds
-            if not self._ready:
-                settings = self._run.range_settings | {"lock_timeout": str(int(seconds * 1000))}
-                session.run("; ".join(f"SET LOCAL {key} = {value}" for key, value in settings.items()))
-                self._ready = True
-            try:
-                return session.copy_out(query, take)
-            except QueryFailed as error:
-                if error.sqlstate != _LOCK_NOT_AVAILABLE:
-                    raise
-                hint = "let the session that changes its indexes end, then run it again"
-                raise Busy(f"waited {seconds:g} s to read a table: {error.message}", hint=hint) from error
-
-
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads a slice through a worker's connection; where somebody's TRUNCATE, ALTER or DROP has queued up for
+    """Reads slices through a worker's connection. Where somebody's TRUNCATE, ALTER or DROP has queued up for
     the table meanwhile, whoever asks for it anew waits behind them, and they wait for the snapshot's end:
-    then the session that has the lock already reads it.
+    such slices are left to the session that has the lock already.
     """
 
     run: _Run
     rows: Rows
-    holder: _Holder
+    queued: list[Slice]
 
     def copy_out(self, piece: Slice, take: Callable[[bytes], None]) -> int:
-        if piece.index not in self.holder.queued:
+        if not any(one.index == piece.index for one in self.queued):
             try:
                 return self.rows.copy_out(piece.query(), take)
             except QueryFailed as error:
@@ -322,8 +314,29 @@ class _Reader:
                     raise
             self.rows.execute("ROLLBACK")
             self.run.join(self.rows)
-            self.holder.queued.add(piece.index)
-        return self.holder.copy_out(piece.query(), take)
+        self.queued.append(piece)
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Reads slices through the session that holds the snapshot and all locks."""
+
+    run: _Run
+
+    def copy_out(self, piece: Slice, take: Callable[[bytes], None]) -> int:
+        session, seconds = self.run.snapshot.session, self.run.dump.lock_seconds
+        settings = self.run.range_settings | {"lock_timeout": str(int(seconds * 1000))}
+        session.run("; ".join(f"SET LOCAL {key} = {value}" for key, value in settings.items()))
+        try:
+            return session.copy_out(piece.query(), take)
+        except QueryFailed as error:
+            if error.sqlstate != _LOCK_NOT_AVAILABLE:
+                raise
+            raise Busy(
+                f"waited {seconds:g} s for {piece.table.label}: {error.message}",
+                hint="let the session that changes its indexes end, then run it again",
+            ) from error
 
 
 def _same_server(session: Session, before: Server) -> None:

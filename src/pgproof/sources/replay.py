@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from pgproof.errors import Damaged, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
-from pgproof.postgres import archive, catalog, server
+from pgproof.postgres import archive, catalog, roles, server
 from pgproof.postgres.archive import Chosen, TocEntry
 from pgproof.postgres.rows import Rows, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
@@ -110,7 +110,10 @@ def replay(
         run.sequences()
         progress.begin("indexes and keys")
         late = archive.event_triggers(selection.entries)
-        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", but=late)
+        alone = archive.to_do_alone(selection.entries)
+        run.pg_restore("post-data", f"--jobs={max(1, manner.jobs)}", but=late | alone)
+        if alone:
+            run.pg_restore("post-data", only=alone)
         run.refresh()
         if late:
             run.pg_restore("post-data", only=late)
@@ -173,11 +176,15 @@ class _Run:
         lines = archive.list_file(self.selection.entries, but=but, only=only)
         use_list = lines.encode(codec_of(self.reading.manifest), "surrogateescape")
         with (
-            server.for_programs(self.wire) as (conninfo, env),
+            server.for_programs(self.wire) as access,
             archive.in_memory(use_list) as (list_fd, list_path),
         ):
-            argv += [f"--use-list={list_path}", f"--dbname={conninfo}", path]
-            process.run(process.Program(argv, env=env, pass_fds=(fd, list_fd), idle=_FOR_EVER, deadline=_FOR_EVER))
+            argv += [f"--use-list={list_path}", f"--dbname={access.conninfo}", path]
+            process.run(
+                process.Program(
+                    argv, env=access.env, pass_fds=(fd, list_fd, *access.fds), idle=_FOR_EVER, deadline=_FOR_EVER
+                )
+            )
 
     def rows(self) -> Digests:
         """Feed all wanted blocks; returns per table what was fed."""
@@ -249,7 +256,7 @@ class _Run:
         if self.manner.owners or content.startswith(_LO_LINE):
             return content
         skip = (b"ALTER LARGE OBJECT", b"GRANT ", b"REVOKE ")
-        return b"\n".join(line for line in content.split(b"\n") if not line.startswith(skip))
+        return b"".join(one + b";\n" for one in roles.statements(content) if not one.startswith(skip))
 
     def sequences(self) -> None:
         chosen = self.reading.manifest.evidence.sequences
@@ -269,9 +276,9 @@ class _Run:
 
     def analyze(self) -> None:
         """Statistics are no part of the data: what cannot be analysed (a foreign child, say) is passed over."""
-        for table in catalog.to_analyze(self.session):
-            with contextlib.suppress(QueryFailed):
-                self.session.run(f"ANALYZE {table}")
+        with _Crew(self.wire, self.manner.jobs) as crew:
+            for _ in crew.each(_analyze, catalog.to_analyze(self.session)):
+                pass
 
 
 class _Crew:
@@ -313,6 +320,11 @@ class _Crew:
             self._all.append(self._mine.rows)
         rows: Rows = self._mine.rows
         return rows
+
+
+def _analyze(rows: Rows, table: str) -> None:
+    with contextlib.suppress(QueryFailed):
+        rows.execute(f"ANALYZE {table}")
 
 
 def _swapped(work: Callable[[Rows, _Piece], _Result], piece: _Piece, rows: Rows) -> _Result:

@@ -29,6 +29,10 @@ class Source(Protocol):
     @property
     def kind(self) -> Kind: ...
 
+    def identify(self) -> Server:
+        """Which server it is, asked before anything is read. Raises Unreachable, Refused."""
+        ...
+
     def capture(self, part: Parts, progress: Progress) -> Captured:
         """Read everything in one snapshot. Raises PgproofError; the source is left as it was, always."""
         ...

@@ -7,24 +7,27 @@ tried again on the same file: the run fails and the file is gone.
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
 import secrets
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self, cast
 
 from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
 from pgproof.stores.store import Entry
+from pgproof.stream import process
 from pgproof.stream.sink import Sink
 
 MARKER = ".pgproof-store"
 _TEMPORARY = ".pgproof-tmp-"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
+_ATTEMPTS = 50
 
 
 class DirectoryStore:
@@ -39,8 +42,8 @@ class DirectoryStore:
     def open(self, name: str, start: int = 0, length: int | None = None) -> BinaryIO:
         with _translated(name):
             stream = os.fdopen(self._open(name), "rb", buffering=1 << 18)
-        stream.seek(start)
-        return stream if length is None else cast(BinaryIO, _Window(stream, length))
+            stream.seek(start)
+        return cast(BinaryIO, _Window(stream, name, length))
 
     def stat(self, name: str) -> Entry:
         with _translated(name):
@@ -52,6 +55,8 @@ class DirectoryStore:
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         folder = prefix.rpartition("/")[0]
+        if folder and (not _is_name(folder) or self._link_above(f"{folder}/_")):
+            return  # no object's name begins so
         with _translated(prefix):
             found = sorted(self._walk(folder))
         for name, status in found:
@@ -64,6 +69,17 @@ class DirectoryStore:
             path.unlink()
             _sync_directory(path.parent)
         self._remove_empty(path.parent)
+
+    def sweep(self, before: datetime) -> Sequence[str]:
+        swept = []
+        for path, began in list(self.leftovers()):
+            owner = path.name.removeprefix(_TEMPORARY).rpartition("-")[0]
+            if process.is_gone_by(owner) or began < before.timestamp():
+                with contextlib.suppress(FileNotFoundError), _translated(path.name):
+                    path.unlink()
+                self._remove_empty(path.parent)
+                swept.append(path.relative_to(self.root).as_posix())
+        return sorted(swept)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -78,10 +94,19 @@ class DirectoryStore:
                         yield path, path.lstat().st_mtime
 
     def _path(self, name: str) -> Path:
-        return self.root / _checked(name)
+        """Where `name` is kept. Raises Refused when a symbolic link would lead out of the store."""
+        path = self.root / _checked(name)
+        if link := self._link_above(name):
+            raise Refused(f"{link} is a symbolic link in the store", hint="a store holds ordinary files only")
+        return path
+
+    def _link_above(self, name: str) -> Path | None:
+        folders = list(Path(name).parents)[:-1]
+        return next((self.root / folder for folder in folders if (self.root / folder).is_symlink()), None)
 
     def _open(self, name: str) -> int:
-        fd = os.open(self._path(name), os.O_RDONLY | _FLAGS)
+        # O_NONBLOCK: a pipe that somebody put there would otherwise hold us for ever.
+        fd = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
         if not modes.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise NotFound(f"{name} is not a file in {self.root}", hint="a store holds ordinary files only")
@@ -93,13 +118,15 @@ class DirectoryStore:
             raise Unreachable(
                 f"the store {self.root} is not there", hint="is it mounted? `pgproof init` makes a new one"
             )
-        with contextlib.suppress(FileNotFoundError), os.scandir(base) as entries:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(base) as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     yield from self._walk(name)
                 elif _is_object(entry):
-                    yield name, entry.stat(follow_symlinks=False)
+                    # What was deleted just now is left out; it must not end the listing of the others.
+                    with contextlib.suppress(FileNotFoundError):
+                        yield name, entry.stat(follow_symlinks=False)
 
     def _remove_empty(self, folder: Path) -> None:
         while folder != self.root and self.root in folder.parents:
@@ -112,14 +139,23 @@ class DirectoryStore:
 
 class _FileSink(Sink):
     def __init__(self, store: DirectoryStore, name: str, *, replace: bool) -> None:
-        self._name, self._replace = name, replace
-        self._target = store.root / name
+        self._store, self._name, self._replace = store, name, replace
+        self._target = store._path(name)  # noqa: SLF001 - the sink is the store's other half
+        # The name tells whose it is: what a killed writer left is swept as soon as that is certain.
+        self._temporary = self._target.with_name(f"{_TEMPORARY}{process.identity().tag}-{secrets.token_hex(8)}")
         with _translated(name):
-            _make_directories(self._target.parent)
-            self._temporary = self._target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
-            self._fd = os.open(self._temporary, flags, 0o600)
+            self._fd = self._begin()
             os.fchmod(self._fd, 0o600)
+
+    def _begin(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
+        for _ in range(_ATTEMPTS):
+            # Whoever deletes the last object of a folder just now takes the folder away with it.
+            with contextlib.suppress(FileNotFoundError):
+                _make_directories(self._target.parent)
+                return os.open(self._temporary, flags, 0o600)
+        _make_directories(self._target.parent)
+        return os.open(self._temporary, flags, 0o600)
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -130,10 +166,20 @@ class _FileSink(Sink):
     def commit(self) -> None:
         with _translated(self._name):
             os.fsync(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1  # close() gives the number back even when it fails
+            os.close(fd)
             self._rename()
-            _sync_directory(self._target.parent)
+            try:
+                _sync_directory(self._target.parent)
+            except OSError:
+                self._take_back()
+                raise
+
+    def _take_back(self) -> None:
+        """What may not be durable must not be there either: this commit fails."""
+        if not self._replace:
+            with contextlib.suppress(OSError):
+                self._target.unlink()
 
     def _rename(self) -> None:
         if self._replace:
@@ -143,32 +189,52 @@ class _FileSink(Sink):
         try:
             os.link(self._temporary, self._target)
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS) or self._target.exists():
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
                 raise
-            self._temporary.rename(self._target)
+            self._rename_alone()
         else:
-            self._temporary.unlink()
+            try:
+                self._temporary.unlink()
+            except OSError:
+                self._take_back()
+                raise
+
+    def _rename_alone(self) -> None:
+        """rename() that refuses a taken name, on file systems without links: a lock on the folder keeps others out."""
+        folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            if os.path.lexists(self._target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            self._temporary.rename(self._target)
+        finally:
+            os.close(folder)
 
     def abort(self) -> None:
-        with contextlib.suppress(OSError):
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            with contextlib.suppress(OSError):
+                os.close(fd)
         with contextlib.suppress(OSError):
             self._temporary.unlink()
-            self._target.parent.rmdir()
+        self._store._remove_empty(self._target.parent)  # noqa: SLF001
 
 
 class _Window:
-    """The next `length` bytes of a file."""
+    """The next `length` bytes of a file, or all that follow; a disk that fails is Unreachable, not an OSError."""
 
-    def __init__(self, stream: BinaryIO, length: int) -> None:
-        self._stream, self._left = stream, length
+    def __init__(self, stream: BinaryIO, name: str, length: int | None) -> None:
+        self._stream, self._name, self._left = stream, name, length
 
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
-        data = self._stream.read(wanted)
-        self._left -= len(data)
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = -1 if size is None or size < 0 else size
+        if self._left is not None:
+            wanted = self._left if wanted < 0 else min(wanted, self._left)
+        with _translated(self._name):
+            data = self._stream.read(wanted)
+        if self._left is not None:
+            self._left -= len(data)
         return data
 
     def close(self) -> None:
@@ -187,7 +253,7 @@ def read_marker(root: Path) -> str | None:
         return str(json.loads((root / MARKER).read_text())["store"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unreachable(f"the marker of the store {root} cannot be read: {error}", hint=_MARKER_HINT) from error
 
 
@@ -225,7 +291,7 @@ _MARKER_HINT = f"a store has a file {MARKER}; is the disk whole and mounted?"
 
 
 def _on_mount(root: Path) -> bool:
-    folder = root if root.exists() else root.parent
+    folder = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
     return os.path.ismount(root) or folder.stat().st_dev != Path("/").stat().st_dev
 
 
@@ -238,8 +304,12 @@ def _is_object(entry: "os.DirEntry[str]") -> bool:
     )
 
 
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and not any(part in (".", "..") for part in name.split("/"))
+
+
 def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name) or any(part in (".", "..") for part in name.split("/")):
+    if not _is_name(name):
         raise PgproofError(f"{name!r} cannot be a name in a store", hint="this is a fault in pgproof: please report it")
     return name
 

@@ -1,6 +1,6 @@
-"""The store, whole: six methods. Every store passes tests/conformance/test_store.py."""
+"""The store, whole: seven methods. Every store passes tests/conformance/test_store.py."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
@@ -44,6 +44,12 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Absent is no error."""
+        ...
+
+    def sweep(self, before: datetime) -> Sequence[str]:
+        """Remove what writers that are gone left unfinished, and return its names: where it is certain that
+        they are gone at once, else what is from before `before`.
+        """
         ...
 
     def close(self) -> None: ...

@@ -4,11 +4,11 @@ Both are ordinary formats (RFC 1952, RFC 8878): a concatenation of members or fr
 `gunzip` or `zstd -d` reads from end to end.
 """
 
-import zlib
-from typing import Protocol
+from typing import Protocol, cast
 
 import zstandard
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from pgproof.errors import Damaged
 from pgproof.manifest import Codec
@@ -49,14 +49,27 @@ def decompress(codec: Codec, data: bytes, plain: int, what: str) -> bytes:
 
 def _decompress(codec: Codec, data: bytes, plain: int) -> bytes:
     if codec == "gzip":
-        return bytes(isal_zlib.decompressobj(GZIP_WBITS).decompress(data, plain + 1))
+        member = isal_zlib.decompressobj(GZIP_WBITS)
+        text = bytes(member.decompress(data, plain + 1))
+        if len(text) == plain and (not member.eof or member.unused_data):
+            raise EOFError("it is not one whole gzip member")
+        return text
     if codec == "zstd":
-        return zstandard.ZstdDecompressor().stream_reader(data).read(plain + 1)
+        claimed = zstandard.get_frame_parameters(data).content_size
+        if claimed not in (plain, zstandard.CONTENTSIZE_UNKNOWN):
+            raise EOFError(f"its frame claims {claimed} bytes")  # before anything of that size is allocated
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=plain + 1, allow_extra_data=False)
     return data
 
 
-# isal's stub calls its error a value; it is the class zlib.error.
-_ERRORS: tuple[type[Exception], ...] = (zlib.error, zstandard.ZstdError, EOFError)
+# isal's stub calls its error a value.
+_ERRORS: tuple[type[Exception], ...] = (
+    cast(type[Exception], IsalError),
+    zstandard.ZstdError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+)
 
 
 class _Identity:

@@ -5,6 +5,7 @@ This is the one module that starts programs. A child dies with pgproof, even whe
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Self
 
@@ -22,7 +24,7 @@ TAIL_BYTES = 4096
 GRACE_SECONDS = 5.0
 
 # What a child may know of our surroundings. Connection settings (PG*) are given explicitly, never inherited.
-_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSH_AUTH_SOCK", "KRB5CCNAME", "SSL_CERT_FILE")
+_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSL_CERT_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,11 @@ class Child:
             while rest:
                 rest = rest[os.write(self._popen.stdin.fileno(), rest) :]
         except (BrokenPipeError, ValueError):
-            self.finish()
-            raise ProgramFailed(f"{self.program.name} stopped reading before the end") from None
+            # Its output is left open: another thread may be reading the last of it.
+            status = self._popen.wait()
+            self._threads[0].join(2)
+            said = self._describe(status) if status or self._reason else ""
+            raise ProgramFailed(said or f"{self.program.name} stopped reading before the end") from None
         self._moved = time.monotonic()
 
     def end_input(self) -> None:
@@ -97,7 +102,7 @@ class Child:
     def read(self, size: int = 1 << 18) -> bytes:
         """Up to `size` bytes of its output; b'' only after it has ended well. Raises ProgramFailed."""
         assert self._popen.stdout is not None
-        data = os.read(self._popen.stdout.fileno(), size)
+        data = b"" if self._popen.stdout.closed else os.read(self._popen.stdout.fileno(), size)
         self._moved = time.monotonic()
         if not data:
             self.finish()
@@ -118,19 +123,23 @@ class Child:
 
     def finish(self, *, accept: Sequence[int] = (0,)) -> int:
         """Wait for the end; raise ProgramFailed unless its exit status is among `accept`."""
+        ended = self._popen.returncode is not None
         status = self._popen.wait()
-        self._close()
         if self._reason or status not in accept:
+            if not ended:
+                self._signal(signal.SIGKILL)  # its number is not another's yet
+            self._close()
             raise ProgramFailed(self._describe(status), hint=_hint(status))
+        self._close()
         return status
 
     def stop(self, how: signal.Signals = signal.SIGTERM, grace: float = GRACE_SECONDS) -> None:
         """End it and its whole group: `how` first, SIGKILL after `grace` seconds. Never raises."""
-        for number in (how, signal.SIGKILL):
-            if not self.running:
-                break
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, number)
+        if self._popen.returncode is None:
+            self._signal(how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(grace)
+            self._signal(signal.SIGKILL)  # also what outlived the first of the group
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(grace)
         self._close()
@@ -140,6 +149,10 @@ class Child:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.stop(signal.SIGKILL if kind is not None else signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, number)
 
     def _close(self) -> None:
         self._done.set()
@@ -169,8 +182,7 @@ class Child:
                 self._reason = f"was stopped: it moved no byte for {self.program.idle:.0f} s"
             else:
                 continue
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             return
 
     def _describe(self, status: int) -> str:
@@ -238,6 +250,11 @@ def _popen(
 ) -> "subprocess.Popen[bytes]":
     env = {name: os.environ[name] for name in _KEPT if name in os.environ}
     env |= {"LC_ALL": "C", **(program.env or {})}
+    if not shutil.which(program.argv[0], path=env.get("PATH")):  # which setpriv could not tell from a failure
+        raise Unreachable(
+            f"cannot start {program.argv[0]}: there is no such program",
+            hint="`pgproof doctor` shows which programs are found",
+        )
     try:
         return subprocess.Popen(
             [*_die_with_parent(), *program.argv],
@@ -284,15 +301,35 @@ class Identity:
     def describe(self) -> str:
         return f"process {self.pid} on {self.host}"
 
+    @property
+    def tag(self) -> str:
+        """The same, short enough for a part of a file's name."""
+        place = hashlib.sha256(f"{self.host} {self.boot}".encode()).hexdigest()[:16] if self.boot else "unknown"
+        return f"{place}.{self.pid}.{self.started}"
+
 
 def identity() -> Identity:
     """Our own. `boot` names the boot and the PID namespace: pids mean nothing outside of both."""
-    return Identity(os.uname().nodename, _boot(), os.getpid(), _started(os.getpid()))
+    return _identity(os.getpid())
+
+
+@cache
+def _identity(pid: int) -> Identity:
+    return Identity(os.uname().nodename, _boot(), pid, _started(pid))
 
 
 def is_gone(other: Identity) -> bool:
     """True only when it is certain: same boot, same PID namespace, and no such process."""
     return bool(other.boot) and other.boot == _boot() and _started(other.pid) != other.started
+
+
+def is_gone_by(tag: str) -> bool:
+    """is_gone() for a process of which only the tag is known."""
+    place, _, rest = tag.partition(".")
+    pid, _, started = rest.partition(".")
+    here = identity()
+    ours = bool(here.boot) and place == here.tag.partition(".")[0]
+    return ours and pid.isdigit() and bool(started) and _started(int(pid)) != started
 
 
 def _boot() -> str:
@@ -304,8 +341,9 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """Field 22 of /proc/PID/stat (proc(5)): the start, in clock ticks since boot; '' for no process."""
+    """Field 22 of /proc/PID/stat (proc(5)): the start, in clock ticks since boot; '' for none, or a dead one."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
     except OSError:
         return ""

@@ -2,12 +2,11 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from pgproof.cli import render
 from pgproof.cli.app import app
 from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, settings
 from pgproof.cli.watch import watching
@@ -16,54 +15,56 @@ from pgproof.errors import UsageError
 from pgproof.job import open_repository
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres.server import Address
+from pgproof.sources.replay import Choice, Manner
 
-Words = Annotated[list[str] | None, typer.Option(metavar="NAME")]
+if TYPE_CHECKING:
+    from pgproof.actions.restore import Restored
+
+BackupId = Annotated[
+    str, typer.Argument(metavar="BACKUP", help="An id, the beginning of one, `latest`, or a source's name.")
+]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TARGET",
+        help="A connection URL, or the name of a database on the source's server; else a new name there.",
+    ),
+]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="NAME", help="Only this table, with its indexes and constraints; may be repeated."),
+]
+Schemas = Annotated[
+    list[str] | None, typer.Option("--schema", metavar="NAME", help="Only this schema; may be repeated.")
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Connections that load at the same time.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="A database of this name that has tables is renamed out of the way, and kept.")
+]
+Disconnect = Annotated[bool, typer.Option("--disconnect", help="End the sessions of the database that is renamed.")]
+CreateRoles = Annotated[bool, typer.Option("--create-roles", help="Make roles that the target lacks, from the backup.")]
+NoOwner = Annotated[bool, typer.Option("--no-owner", help="Everything belongs to the role that restores; no grants.")]
+Password = Annotated[
+    str | None,
+    typer.Option("--password", metavar="REFERENCE", help="env:NAME, file:PATH or exec:COMMAND, for --to a URL."),
+]
 
 
 @app.command()
 def restore(
-    backup: Annotated[
-        str,
-        typer.Argument(metavar="BACKUP", help="An id, the beginning of one, `latest`, or a source's name."),
-    ],
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="TARGET",
-            help="A connection URL, or the name of a database on the source's server; else a new name there.",
-        ),
-    ] = None,
-    table: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--table",
-            metavar="NAME",
-            help="Only this table, with its indexes and constraints; may be repeated.",
-        ),
-    ] = None,
-    schema: Annotated[
-        list[str] | None, typer.Option("--schema", metavar="NAME", help="Only this schema; may be repeated.")
-    ] = None,
-    job_count: Annotated[int, typer.Option("--jobs", min=1, help="Connections that load at the same time.")] = 2,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="If the database exists and has tables: rename it out of the way, and keep it."),
-    ] = False,
-    disconnect: Annotated[
-        bool, typer.Option("--disconnect", help="End the sessions of the database that is renamed.")
-    ] = False,
-    create_roles: Annotated[
-        bool, typer.Option("--create-roles", help="Make roles that the target lacks, from the backup.")
-    ] = False,
-    no_owner: Annotated[
-        bool, typer.Option("--no-owner", help="Everything belongs to the role that restores; no grants.")
-    ] = False,
-    password: Annotated[
-        str | None,
-        typer.Option("--password", metavar="REFERENCE", help="env:NAME, file:PATH or exec:COMMAND, for --to a URL."),
-    ] = None,
+    backup: BackupId,
+    to: To = None,
+    table: Tables = None,
+    schema: Schemas = None,
+    jobs: Jobs = 2,
+    dry_run: DryRun = False,
+    replace: Replace = False,
+    disconnect: Disconnect = False,
+    create_roles: CreateRoles = False,
+    no_owner: NoOwner = False,
+    password: Password = None,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -74,7 +75,6 @@ def restore(
     """
     from pgproof.actions import restore as action
     from pgproof.actions.verify import reading
-    from pgproof.sources.replay import Choice, Manner
 
     conf, manners, now = settings(config), Manners(json, quiet), datetime.now(UTC)
     repository = open_repository(conf.stores[0])
@@ -82,29 +82,28 @@ def restore(
     source = reading(repository, found, conf.encryption.key())
     target = _target(conf, found, to, password, now)
     choice = Choice(tuple(_named(found, one) for one in table or ()), tuple(schema or ()))
-    manner = Manner(jobs=job_count, owners=not no_owner)
+    manner = Manner(jobs=jobs, owners=not no_owner)
     wish = action.Wish(choice, manner, replace=replace, create_roles=create_roles, disconnect=disconnect)
     plan = action.plan(source, target, wish, now)
-    manners.say(f"Restore {found.id} to {target.describe()}:")
-    for step in plan.steps:
-        manners.say(f"  - {step}")
+    manners.say("\n".join([f"Restore {found.id} to {target.describe()}:", *(f"  - {step}" for step in plan.steps)]))
     if dry_run:
         manners.say("Nothing was done (--dry-run).")
-        if json:
-            print(render.as_json({"id": found.id, "database": plan.database, "steps": plan.steps, "done": False}))
+        manners.document({"id": found.id, "database": plan.database, "steps": plan.steps, "done": False})
         return 0
-    began = datetime.now(UTC)
     with watching(quiet=quiet or json) as progress:
         done = action.restore(source, target, wish, plan, progress)
-    took = (datetime.now(UTC) - began).total_seconds()
-    manners.say(f"Done in {took:.1f} s: database {done.database} has {done.tables} tables with {done.rows:,} rows.")
-    for text in (*(f"left out: {one}" for one in done.left_out), *done.notes):
-        manners.say(f"  {text}")
-    if done.aside:
-        manners.say(f"  The old database is now {done.aside}. It stays until you drop it.")
-    if json:
-        print(render.as_json({"id": done.backup, "done": True, "seconds": took, **msgspec.to_builtins(done)}))
+    took = (datetime.now(UTC) - now).total_seconds()
+    manners.say(_told(done, took))
+    manners.document({"id": done.backup, "done": True, "seconds": took, **msgspec.to_builtins(done)})
     return 0
+
+
+def _told(done: "Restored", seconds: float) -> str:
+    lines = [f"Done in {seconds:.1f} s: database {done.database} has {done.tables} tables with {done.rows:,} rows."]
+    lines += [f"  left out: {one}" for one in done.left_out]
+    lines += [f"  {note}" for note in done.notes]
+    lines += [f"  The old database is now {done.aside}. It stays until you drop it."] if done.aside else []
+    return "\n".join(lines)
 
 
 def _target(conf: Config, manifest: Manifest, to: str | None, password: str | None, now: datetime) -> Address:

@@ -53,10 +53,14 @@ def init(
     path.chmod(0o600)
     for line in found.lines:
         manners.say(line)
-    manners.say(f"Wrote {path} with {len(found.sources)} sources. Next: pgproof doctor")
+    manners.say(f"Wrote {path} with {_sources(len(found.sources))}. Next: pgproof doctor")
     if json:
         print(render.as_json({"path": str(path), "sources": [name for name, _ in found.sources]}))
     return 0
+
+
+def _sources(count: int) -> str:
+    return "an example to fill in" if not count else "one source" if count == 1 else f"{count} sources"
 
 
 @app.command()
@@ -176,7 +180,8 @@ def _findings(found: list[Finding], *, json: bool, quiet: bool) -> int:
         for one in found:
             if quiet and one.level in ("ok", "info"):
                 continue
-            print(f"{render.paint(one.level):<8}  {one.source}: {one.text}")
+            text = one.text.removeprefix(f"{one.source}: ")
+            print(f"{render.paint(one.level):<8}  {one.source}: {text}")
             if one.hint and one.level != "ok":
                 print(f"          hint: {one.hint}")
     return 1 if gravest == "critical" else 0

@@ -5,8 +5,7 @@ names and is older than the grace time is an orphan.
 """
 
 import contextlib
-import secrets
-import threading
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from typing import BinaryIO, Literal, Self
 
 import msgspec
 
-from pgproof.errors import AlreadyExists, Busy, Damaged, NotFound, PgproofError, UsageError
+from pgproof.errors import AlreadyExists, Damaged, NotFound, PgproofError, Refused, Unreachable, UsageError
 from pgproof.manifest import (
     Codec,
     Kind,
@@ -29,15 +28,14 @@ from pgproof.manifest import (
     state,
     unseal,
 )
+from pgproof.repository.lease import Lease
 from pgproof.stores.store import Entry, Store
-from pgproof.stream import process
 from pgproof.stream.encrypt import Key
 from pgproof.stream.part import PartWriter, part_name
 
 MANIFEST = "manifest.json"
 GRACE = timedelta(days=1)
-LEASE = timedelta(minutes=5)
-_RENEW_SECONDS = 60.0
+_RECORD = re.compile(r"proofs/\d{8}T\d{6}Z(-\d+)?\.json")  # whatever else lies there is not ours
 _MOST_BYTES = 1 << 30  # a manifest larger than this is none of ours
 
 
@@ -94,11 +92,15 @@ class Repository:
         """The backup that `name` means: an id, an unambiguous prefix of one, `latest`, `latest:KIND`,
         or a source's name for its latest. Raises UsageError or Damaged.
         """
+        if not name:
+            raise UsageError("an empty name means no backup", hint="`pgproof list` shows what there is")
         exact = self._exact(name)
         if exact:
             return exact
         whole, broken = self.backups(source)
         chosen = _matching(name, whole)
+        if chosen:
+            _refuse_older(chosen, broken)
         if not chosen:
             for one in broken:
                 if one.id.startswith(name):
@@ -116,13 +118,21 @@ class Repository:
             )
         return found
 
+    def exists(self, backup: str) -> bool:
+        """Whether the manifest is there, and so the backup."""
+        try:
+            self.store.stat(f"{backup}/{MANIFEST}")
+        except NotFound:
+            return False
+        return True
+
     def seal_hash(self, backup: str) -> str:
         """The hash in a backup's manifest file, which the next manifest carries."""
         return seal_hash(self._read(f"{backup}/{MANIFEST}"))
 
     def records(self, backup: str) -> tuple[Record, ...]:
         names = [entry.name for entry in self.store.list(f"{backup}/proofs/")]
-        return tuple(self._record(name, backup) for name in names)
+        return tuple(self._record(name, backup) for name in names if _RECORD.fullmatch(name, len(backup) + 1))
 
     def open_part(self, manifest: Manifest, part: Part, start: int = 0, length: int | None = None) -> BinaryIO:
         return self.store.open(f"{manifest.id}/{part.name}", start, length)
@@ -137,7 +147,7 @@ class Repository:
             stamp = stamp_of(began)
         return Draft(self, source, kind, stamp, key)
 
-    def publish(self, manifest: Manifest, lease: "Lease") -> Manifest:
+    def publish(self, manifest: Manifest, lease: Lease) -> Manifest:
         """Write the manifest, which makes the backup exist. Raises Busy if the lease was lost."""
         sequence, previous = self._head(manifest.source)
         final = replace(manifest, sequence=sequence + 1, previous=previous)
@@ -152,6 +162,14 @@ class Repository:
             with contextlib.suppress(AlreadyExists):
                 self._write(f"{record.backup}/proofs/{stamp}{f'-{attempt}' if attempt else ''}.json", seal(record))
                 return
+
+    def keep_record(self, record: Record) -> bool:
+        """Keep a record if the store takes it; an examination is worth its answer also where it does not."""
+        try:
+            self.add_record(record)
+        except (Unreachable, Refused):
+            return False
+        return True
 
     def keep(self, backup: str, *, release: bool = False) -> None:
         """Pin a backup against pruning, or let it go."""
@@ -181,9 +199,9 @@ class Repository:
                 found += entries
         return found
 
-    def lock(self, source: str, purpose: str) -> "Lease":
+    def lock(self, source: str, purpose: str) -> Lease:
         """The right to write backups of `source`. Raises Busy; a stale lock is broken when that is safe."""
-        return Lease(self, source, purpose)
+        return Lease(self.store, self._clock, source, purpose)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -196,7 +214,7 @@ class Repository:
         return grouped
 
     def _backup(self, backup: str, inside: dict[str, Entry]) -> Backup:
-        records = (self._record(entry.name, backup) for name, entry in inside.items() if name.startswith("proofs/"))
+        records = (self._record(entry.name, backup) for name, entry in inside.items() if _RECORD.fullmatch(name))
         return Backup(self.manifest(backup), tuple(records), "kept.json" in inside)
 
     def _exact(self, name: str) -> Backup | None:
@@ -216,16 +234,19 @@ class Repository:
 
     def _head(self, source: str) -> tuple[int, str | None]:
         """Sequence and hash of the newest manifest of a source; order comes from the sequence."""
-        newest, digest = 0, None
+        newest, damaged, digest = 0, 0, None
         for backup, inside in self._by_backup(source).items():
             if MANIFEST not in inside:
                 continue
             sealed = self._read(f"{backup}/{MANIFEST}")
-            with contextlib.suppress(Damaged):
+            try:
                 sequence = unseal(sealed, Manifest, backup).sequence
-                if sequence > newest:
-                    newest, digest = sequence, seal_hash(sealed)
-        return newest, digest
+            except Damaged:
+                damaged += 1  # its number cannot be read, and must not be given again
+                continue
+            if sequence > newest:
+                newest, digest = sequence, seal_hash(sealed)
+        return newest + damaged, digest
 
     def _read(self, name: str) -> bytes:
         with self.store.open(name) as stream:
@@ -244,7 +265,7 @@ class Draft:
         self.source, self.kind, self.stamp = source, kind, stamp
         self._key = key
         self._parts: list[Part] = []
-        self._published = False
+        self._tried = self._published = False
 
     @property
     def id(self) -> str:
@@ -256,8 +277,9 @@ class Draft:
         stored = self._repository.store.create(f"{self.id}/{name}")
         return PartWriter(name, codec, self._key, stored, self._parts.append)
 
-    def publish(self, manifest: Manifest, lease: "Lease") -> Manifest:
+    def publish(self, manifest: Manifest, lease: Lease) -> Manifest:
         """Commit: `manifest` with the parts that were written. Returns it as stored."""
+        self._tried = True
         final = self._repository.publish(replace(manifest, parts=tuple(self._parts)), lease)
         self._published = True
         return final
@@ -268,98 +290,24 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._published:
+        if self._published or not self._take_back():
             return
         for part in self._parts:
             with contextlib.suppress(PgproofError):
                 self._repository.store.delete(f"{self.id}/{part.name}")
 
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lock, and until when it is believed."""
-
-    token: str
-    purpose: str
-    process: process.Identity
-    expires: datetime
-
-
-class Lease:
-    """A lock with an expiry, renewed while it is held; a lost one is noticed before the commit."""
-
-    def __init__(self, repository: Repository, source: str, purpose: str) -> None:
-        self._repository, self._name = repository, f"{source}/lock.json"
-        self._source, self._purpose = source, purpose
-        self._token = secrets.token_hex(16)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def __enter__(self) -> Self:
+    def _take_back(self) -> bool:
+        """Make sure that no manifest names our parts: a store may keep one and still report a failure.
+        False when that is not certain, and the parts must stay.
+        """
         try:
-            self._write(replace=False)
-        except AlreadyExists:
-            self._break_stale()
-            self._take_again()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        with contextlib.suppress(PgproofError):
-            if self._mine():
-                self._repository.store.delete(self._name)
-
-    def check(self) -> None:
-        """Raise Busy unless the lock is still ours (we may have been stopped for longer than the lease)."""
-        if not self._mine():
-            raise Busy(f"the lock on {self._source} was lost while this run was stopped", hint="run it again")
-
-    def _take_again(self) -> None:
-        try:
-            self._write(replace=False)
-        except AlreadyExists:
-            raise Busy(f"another run took the lock on {self._source} just now", hint="try again later") from None
-
-    def _break_stale(self) -> None:
-        holder = self._holder()
-        if holder is None:
-            return
-        gone = process.is_gone(holder.process)
-        if not gone and holder.expires > self._repository._clock():  # noqa: SLF001 - Lease is Repository's other half
-            raise Busy(
-                f"{holder.process.describe()} holds the lock on {self._source} for its {holder.purpose}",
-                hint=f"try again later; unless it is renewed, the lock ends at {holder.expires:%Y-%m-%d %H:%M:%S} UTC",
-            )
-        self._repository.store.delete(self._name)
-
-    def _holder(self) -> Holder | None:
-        try:
-            return msgspec.json.decode(self._repository._read(self._name), type=Holder)  # noqa: SLF001
+            if self._tried and self._repository.manifest(self.id).parts == tuple(self._parts):
+                self._repository.store.delete(f"{self.id}/{MANIFEST}")
         except NotFound:
-            return None
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            raise Busy(
-                f"the lock file of {self._source} cannot be read",
-                hint=f"make sure that no other pgproof works on this store, then delete {self._name} in it",
-            ) from None
-
-    def _mine(self) -> bool:
-        holder = self._holder()
-        return holder is not None and holder.token == self._token
-
-    def _write(self, *, replace: bool) -> None:
-        expires = self._repository._clock() + LEASE  # noqa: SLF001
-        holder = Holder(self._token, self._purpose, process.identity(), expires)
-        self._repository._write(self._name, msgspec.json.encode(holder) + b"\n", replace=replace)  # noqa: SLF001
-
-    def _renew(self) -> None:
-        while not self._stop.wait(_RENEW_SECONDS):
-            with contextlib.suppress(PgproofError):
-                if not self._mine():
-                    return
-                self._write(replace=True)
+            return True
+        except PgproofError:
+            return False
+        return True
 
 
 def _is_id(name: str) -> bool:
@@ -368,6 +316,16 @@ def _is_id(name: str) -> bool:
     except UsageError:
         return False
     return True
+
+
+def _refuse_older(chosen: Backup, broken: list[Broken]) -> None:
+    """A newer backup that is damaged is not passed over in silence: whoever wants the older one names it."""
+    newer = [one for one in broken if one.id.split("/")[0] == chosen.manifest.source and one.id > chosen.id]
+    if newer:
+        raise Damaged(
+            f"{newer[-1].id} is newer and damaged: {newer[-1].error.message}",
+            hint=f"to use the one before it all the same, name it: {chosen.id}",
+        )
 
 
 def _matching(name: str, backups: list[Backup]) -> Backup | None:
