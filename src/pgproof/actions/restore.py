@@ -160,15 +160,15 @@ def _aside(session: Session, target: Address, database: str, wish: Wish, now: da
     if not session.rows("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [database]):
         return None
     with connect(target) as inside:
-        tables = len(catalog.tables(inside))
+        tables, ours = len(catalog.tables(inside)), inside.backend
     if tables and not wish.replace:
         raise Refused(
             f"the database {database} exists and has {tables} tables",
             hint="restore to another name, or add --replace: the old database then stays, under a new name",
         )
     others = session.rows(
-        "SELECT pid, usename, application_name FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> %s",
-        [database, session.backend],
+        "SELECT pid, usename, application_name FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid NOT IN (%s, %s)",
+        [database, session.backend, ours],  # a session of ours that was closed just now may still be shown
     )
     if others and not wish.disconnect:
         who = "; ".join(f"process {pid} ({user}, {application or 'unnamed'})" for pid, user, application in others[:5])
