@@ -189,7 +189,7 @@ def _steps(
 ) -> tuple[str, ...]:
     steps = [f"check the stored bytes of {manifest.id} against their hashes"]
     steps += [f"create the roles {', '.join(missing)}"] if missing else []
-    steps.append(f"make a new database and restore {len(selection.tables)} tables with {rows} rows into it")
+    steps.append(f"make a new database and restore {len(selection.tables):,} tables with {rows:,} rows into it")
     steps += [f"leave out {text}: what it refers to is not chosen" for text in selection.left_out]
     steps.append("count the rows against what the backup's snapshot gave")
     steps += [f"rename {database} to {aside}, where it stays"] if aside else []
