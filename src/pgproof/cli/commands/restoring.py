@@ -47,6 +47,9 @@ Replace = Annotated[
 Disconnect = Annotated[bool, typer.Option("--disconnect", help="End the sessions of the database that is renamed.")]
 CreateRoles = Annotated[bool, typer.Option("--create-roles", help="Make roles that the target lacks, from the backup.")]
 NoOwner = Annotated[bool, typer.Option("--no-owner", help="Everything belongs to the role that restores; no grants.")]
+NoTablespaces = Annotated[
+    bool, typer.Option("--no-tablespaces", help="Everything goes into the target's default tablespace.")
+]
 Password = Annotated[
     str | None,
     typer.Option("--password", metavar="REFERENCE", help="env:NAME, file:PATH or exec:COMMAND, for --to a URL."),
@@ -65,6 +68,7 @@ def restore(
     disconnect: Disconnect = False,
     create_roles: CreateRoles = False,
     no_owner: NoOwner = False,
+    no_tablespaces: NoTablespaces = False,
     password: Password = None,
     config: ConfigPath = None,
     json: AsJson = False,
@@ -83,7 +87,7 @@ def restore(
     source = reading(repository, found, conf.encryption.key())
     target = _target(conf, found, to, password, now)
     choice = Choice(tuple(_named(found, one) for one in table or ()), tuple(schema or ()))
-    manner = Manner(jobs=jobs, owners=not no_owner)
+    manner = Manner(jobs=jobs, owners=not no_owner, tablespaces=not no_tablespaces)
     wish = action.Wish(choice, manner, replace=replace, create_roles=create_roles, disconnect=disconnect)
     plan = action.plan(source, target, wish, now)
     manners.say("\n".join([f"Restore {found.id} to {target.describe()}:", *(f"  - {step}" for step in plan.steps)]))
