@@ -1,7 +1,7 @@
 """Restore: into a new database beside whatever is there, switched into place by rename when it is whole.
 
 All or nothing: rows go into a database of a temporary name that only a finished restore gives its real
-one. What a killed restore left is found by its comment and dropped by the next.
+one. What a killed restore left is found by its name and comment, and dropped by the next.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
 
 _MARK = "pgproof is restoring into this database: "
+_LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
 
@@ -96,9 +97,10 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
         reading.check_all(progress)
     with _maintenance(target) as session:
         _sweep(session, target)
-        if made.missing_roles:
-            roles.create(session, reading.content(reading.manifest.part("globals.sql")), made.missing_roles)
-        with _temporary(session, target, made, wish.manner.owners) as temporary:
+        with (
+            _new_roles(session, reading, made.missing_roles),
+            _temporary(session, target, made, wish.manner.owners) as temporary,
+        ):
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
             _check_rows(reading.manifest, done, made)
@@ -199,18 +201,31 @@ def _steps(
 
 
 @contextmanager
+def _new_roles(session: Session, reading: Reading, missing: tuple[str, ...]) -> Iterator[None]:
+    """Roles that the target lacks, gone again when the restore fails."""
+    if not missing:
+        yield
+        return
+    roles.create(session, reading.content(reading.manifest.part("globals.sql")), missing)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(PgproofError):
+            session.run("DROP ROLE " + ", ".join(map(name, missing)))
+        raise
+
+
+@contextmanager
 def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> Iterator[str]:
     """A new database under a temporary name, dropped unless it has been renamed by the end."""
-    temporary = _short(made.database, f"_restoring_{secrets.token_hex(4)}")
+    token = secrets.token_hex(4)
+    temporary = _short(made.database, f"_restoring_{token}")
     owner = made.manifest.database.owner if owners else None
     statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
+    # As long as this lock is held somebody works on the database; it ends with the session, however that ends.
+    session.run(f"SELECT pg_catalog.pg_advisory_lock({_LOCKS}, {_lock_key(token)})")
     try:
-        session.run(statement)
-    except QueryFailed as error:
-        raise Refused(
-            f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
-        ) from error
-    try:
+        _create(session, statement)
         owner_mark = literal(_MARK + json.dumps(asdict(process.identity())))
         session.run(f"COMMENT ON DATABASE {name(temporary)} IS {owner_mark}")
         yield temporary
@@ -218,6 +233,19 @@ def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> I
         with contextlib.suppress(PgproofError):
             _drop(session, target.to(temporary))
         raise
+
+
+def _create(session: Session, statement: str) -> None:
+    try:
+        session.run(statement)
+    except QueryFailed as error:
+        raise Refused(
+            f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
+        ) from error
+
+
+def _lock_key(token: str) -> int:
+    return int(token, 16) - (1 << 31)
 
 
 def _drop(session: Session, database: Address) -> None:
@@ -271,15 +299,39 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
 
 
 def _sweep(session: Session, target: Address) -> None:
-    """Drop what restores left that were killed; only databases that carry our comment, of dead processes."""
-    found = session.rows("""
-        SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database
-        WHERE datname LIKE '%\\_restoring\\_%'
-        AND pg_catalog.shobj_description(oid, 'pg_database') LIKE 'pgproof is restoring into this database: %'""")
-    for database, comment in found:
-        with contextlib.suppress(ValueError, TypeError, PgproofError):
-            if process.is_gone(process.Identity(**json.loads(comment.removeprefix(_MARK)))):
+    """Drop what restores left that were killed: databases of our names that nobody works on any more, and that
+    carry our comment, or none and are empty (killed between the two statements).
+    """
+    found = session.rows(
+        """SELECT datname, pg_catalog.right(datname, 8), pg_catalog.shobj_description(oid, 'pg_database')
+        FROM pg_catalog.pg_database WHERE datname ~ '_restoring_[0-9a-f]{8}$' AND datallowconn"""
+    )
+    for database, token, comment in found:
+        with contextlib.suppress(PgproofError):
+            if not _worked_on(session, token, comment or "") and (
+                comment.startswith(_MARK) if comment else _empty(target.to(database))
+            ):
                 _drop(session, target.to(database))
+
+
+def _worked_on(session: Session, token: str, comment: str) -> bool:
+    with contextlib.suppress(ValueError, TypeError):
+        if process.is_gone(process.Identity(**json.loads(comment.removeprefix(_MARK)))):
+            return False
+    return bool(
+        session.value(
+            """SELECT count(*) FROM pg_catalog.pg_locks
+            WHERE locktype = 'advisory' AND classid = %s AND objid::int8 = %s AND objsubid = 2""",
+            [_LOCKS, _lock_key(token) % (1 << 32)],
+        )
+    )
+
+
+def _empty(database: Address) -> bool:
+    with connect(database) as session:
+        mine = "relnamespace::pg_catalog.regnamespace::text !~ '^(pg_|information_schema$)'"
+        objects = session.value(f"SELECT count(*) FROM pg_catalog.pg_class WHERE {mine}")
+        return not objects and not catalog.large_objects(session).rows
 
 
 def _short(database: str, ending: str) -> str:

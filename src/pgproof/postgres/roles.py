@@ -1,9 +1,10 @@
 """Roles from the text of `pg_dumpall --globals-only`: statements one by one, never through psql."""
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator
 
-from pgproof.errors import QueryFailed
+from pgproof.errors import PgproofError, QueryFailed
 from pgproof.postgres.server import Session
 
 _DUPLICATE = "42710"
@@ -47,8 +48,19 @@ def load(session: Session, text: bytes) -> list[str]:
 
 def create(session: Session, text: bytes, wanted: Collection[str]) -> None:
     """Make the `wanted` roles with their attributes and passwords, and their memberships among one
-    another and existing roles. Raises QueryFailed.
+    another and existing roles: all of it or nothing. Raises QueryFailed.
     """
+    session.run("BEGIN")
+    try:
+        _create(session, text, wanted)
+        session.run("COMMIT")
+    except BaseException:
+        with contextlib.suppress(PgproofError):
+            session.run("ROLLBACK")
+        raise
+
+
+def _create(session: Session, text: bytes, wanted: Collection[str]) -> None:
     for statement in statements(text):
         decoded = statement.decode("utf-8", "replace")
         match = _ROLE.match(decoded)
