@@ -71,7 +71,7 @@ class Kit:
         return reading(self.repository, manifest, Key())
 
     def prove(self, manifest: Manifest, **conditions: object) -> Record:
-        asked = proving.Conditions(**conditions)  # type: ignore[arg-type]
+        asked = proving.Conditions(**conditions)
         return proving.prove(self.reading(manifest), asked, datetime.now(UTC), Silent())
 
     def restore(
@@ -128,7 +128,7 @@ def traces(session: Session, database: str) -> list[tuple[object, ...]]:
         UNION ALL SELECT 'slot', slot_name::text, database::text FROM pg_catalog.pg_replication_slots
         UNION ALL SELECT 'database', datname::text, '' FROM pg_catalog.pg_database
             WHERE datname LIKE '%%\\_restoring\\_%%'""",
-        {"db": database},  # type: ignore[arg-type]
+        {"db": database},
     )
 
 

@@ -330,7 +330,7 @@ def test_one_damaged_manifest_hides_no_other(repository: Repository, store: Memo
     whole, broken = repository.backups()
     assert [one.id for one in whole] == [made[0].id, made[2].id]
     assert [one.id for one in broken] == [made[1].id]
-    assert back_up(repository).sequence == 4
+    assert back_up(repository).sequence > 4  # the damaged one could have had 4
 
 
 def test_foreign_files_beside_the_records_are_ignored(repository: Repository, store: MemoryStore) -> None:
@@ -430,7 +430,7 @@ def test_keep_and_release(repository: Repository) -> None:
     ("history", "expected"),
     [
         ("", "stored"), ("v", "intact"), ("d", "proven"), ("dv", "proven"), ("vd", "proven"), ("D", "damaged"), ("V", "damaged"),  # noqa: E501
-        ("dV", "damaged"), ("Vv", "intact"), ("dVv", "intact"), ("Dd", "proven"), ("vVd", "proven"), ("dDv", "intact"),
+        ("dV", "damaged"), ("Vv", "intact"), ("dVv", "proven"), ("Dd", "proven"), ("vVd", "proven"), ("dDv", "damaged"),
     ],
 )  # fmt: skip
 def test_state_of_records(repository: Repository, history: str, expected: str) -> None:

@@ -139,7 +139,7 @@ class Database:
     size: int = 0
     extensions: dict[str, str] = field(default_factory=dict)
     roles: tuple[str, ...] = ()
-    settings: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str, str], ...] = ()  # role ('' for all), name, value
     comment: str = ""
     grants: tuple[tuple[str, str, bool], ...] | None = None
 
@@ -212,25 +212,24 @@ class Record:
     scope: str = ""
 
 
+STORED_BYTES = "stored bytes"  # the scope of an examination without the key
 State = Literal["stored", "intact", "proven", "damaged"]
 
 
 def state(records: "tuple[Record, ...] | list[Record]") -> State:
-    """What may be believed of a backup, from its records: the newest word on damage wins, then proof."""
+    """What may be believed of a backup, from its records.
+
+    Damage that a drill found is taken back only by a later drill; damage that reading found also by a
+    later reading. Stored bytes that nobody could open are not yet intact.
+    """
     ordered = sorted(records, key=lambda record: record.at)
-    if not ordered:
-        return "stored"
-    if not ordered[-1].ok:
+    drills = [record for record in ordered if record.kind == "drill"]
+    if ordered and not ordered[-1].ok:
         return "damaged"
-    after_failure = _since_last_failure(ordered)
-    return "proven" if any(record.kind == "drill" for record in after_failure) else "intact"
-
-
-def _since_last_failure(ordered: list[Record]) -> list[Record]:
-    for index in range(len(ordered) - 1, -1, -1):
-        if not ordered[index].ok:
-            return ordered[index + 1 :]
-    return ordered
+    if drills:
+        return "proven" if drills[-1].ok else "damaged"
+    deep = any(record.ok and record.scope != STORED_BYTES for record in ordered)
+    return "intact" if deep else "stored"
 
 
 def check_source_name(name: str) -> str:
@@ -238,7 +237,7 @@ def check_source_name(name: str) -> str:
 
     Raises UsageError.
     """
-    if not _SOURCE.fullmatch(name) or ".." in name or name == "globals":
+    if not _SOURCE.fullmatch(name) or ".." in name or name in ("globals", "latest"):
         raise UsageError(
             f"{name!r} cannot name a source",
             hint="use small letters, digits, '_', '-' and '.', beginning with a letter or digit; at most 63",

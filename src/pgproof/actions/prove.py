@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgproof.checks import Check
-from pgproof.errors import NotProven, PgproofError, QueryFailed
+from pgproof.errors import Damaged, NotProven, PgproofError, QueryFailed
 from pgproof.evidence import Difference, compare_counts, compare_digests
 from pgproof.manifest import Manifest, Record, Sequence, TableProof
 from pgproof.postgres import archive, catalog, roles, server, tools
@@ -53,7 +53,11 @@ def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Pro
     began = time.monotonic()
     manifest = reading.manifest
     progress.begin("authenticating", manifest.size)
-    reading.check_all(progress)
+    try:
+        reading.check_all(progress)
+    except Damaged as error:
+        seconds = round(time.monotonic() - began, 3)
+        return Record(manifest.id, "drill", now, ok=False, seconds=seconds, findings=(error.message,))
     chosen = tools.for_drill(manifest.server.major, conditions.installed)
     progress.begin(f"starting PostgreSQL {chosen.version}")
     with scratch(chosen, superuser=manifest.server.superuser, below=conditions.below) as throw_away:

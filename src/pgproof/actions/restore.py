@@ -1,15 +1,16 @@
 """Restore: into a new database beside whatever is there, switched into place by rename when it is whole.
 
 All or nothing: rows go into a database of a temporary name that only a finished restore gives its real
-one. What a killed restore left is found by its name and comment, and dropped by the next.
+one. What a killed restore left is known by its name and dropped by the next.
 """
 
 import contextlib
-import json
+import re
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
@@ -24,7 +25,8 @@ from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
 
-_MARK = "pgproof is restoring into this database: "
+_MARK = "_restoring_"
+_OURS = rf"{_MARK}(?P<tag>[0-9a-z]+\.\d+\.\d*)\.[0-9a-f]{{4}}"
 _LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
@@ -218,16 +220,14 @@ def _new_roles(session: Session, reading: Reading, missing: tuple[str, ...]) -> 
 @contextmanager
 def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> Iterator[str]:
     """A new database under a temporary name, dropped unless it has been renamed by the end."""
-    token = secrets.token_hex(4)
-    temporary = _short(made.database, f"_restoring_{token}")
+    # The name tells whose it is, from the moment it is there: what a killed restore left is dropped by the next.
+    temporary = _short(made.database, f"{_MARK}{process.identity().tag}.{secrets.token_hex(2)}")
     owner = made.manifest.database.owner if owners else None
     statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
     # As long as this lock is held somebody works on the database; it ends with the session, however that ends.
-    session.run(f"SELECT pg_catalog.pg_advisory_lock({_LOCKS}, {_lock_key(token)})")
+    session.run(f"SELECT pg_catalog.pg_advisory_lock({_LOCKS}, {_lock_key(temporary)})")
     try:
         _create(session, statement)
-        owner_mark = literal(_MARK + json.dumps(asdict(process.identity())))
-        session.run(f"COMMENT ON DATABASE {name(temporary)} IS {owner_mark}")
         yield temporary
     except BaseException:
         with contextlib.suppress(PgproofError):
@@ -244,8 +244,8 @@ def _create(session: Session, statement: str) -> None:
         ) from error
 
 
-def _lock_key(token: str) -> int:
-    return int(token, 16) - (1 << 31)
+def _lock_key(database: str) -> int:
+    return zlib.crc32(database.encode()) >> 1
 
 
 def _drop(session: Session, database: Address) -> None:
@@ -278,7 +278,6 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
     """Settings of the database, then the switch: two renames, in one transaction."""
     for statement in catalog.database_statements(temporary, made.manifest.database) if wish.manner.owners else []:
         session.run(statement)
-    # The mark that it is unfinished goes in the same transaction: the next restore drops what carries it.
     comment = literal(made.manifest.database.comment) if made.manifest.database.comment else "NULL"
     if made.aside and wish.disconnect:
         session.run(
@@ -299,39 +298,19 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
 
 
 def _sweep(session: Session, target: Address) -> None:
-    """Drop what restores left that were killed: databases of our names that nobody works on any more, and that
-    carry our comment, or none and are empty (killed between the two statements).
-    """
-    found = session.rows(
-        """SELECT datname, pg_catalog.right(datname, 8), pg_catalog.shobj_description(oid, 'pg_database')
-        FROM pg_catalog.pg_database WHERE datname ~ '_restoring_[0-9a-f]{8}$' AND datallowconn"""
-    )
-    for database, token, comment in found:
-        with contextlib.suppress(PgproofError):
-            if not _worked_on(session, token, comment or "") and (
-                comment.startswith(_MARK) if comment else _empty(target.to(database))
-            ):
+    """Drop what restores left that were killed: by its name, and only where nobody works on it any more."""
+    for (database,) in session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE %s", [f"%{_MARK}%"]):
+        match = re.search(_OURS + r"\Z", database)
+        if match and (process.is_gone_by(match["tag"]) or not _worked_on(session, database)):
+            with contextlib.suppress(PgproofError):
                 _drop(session, target.to(database))
 
 
-def _worked_on(session: Session, token: str, comment: str) -> bool:
-    with contextlib.suppress(ValueError, TypeError):
-        if process.is_gone(process.Identity(**json.loads(comment.removeprefix(_MARK)))):
-            return False
-    return bool(
-        session.value(
-            """SELECT count(*) FROM pg_catalog.pg_locks
-            WHERE locktype = 'advisory' AND classid = %s AND objid::int8 = %s AND objsubid = 2""",
-            [_LOCKS, _lock_key(token) % (1 << 32)],
-        )
-    )
-
-
-def _empty(database: Address) -> bool:
-    with connect(database) as session:
-        mine = "relnamespace::pg_catalog.regnamespace::text !~ '^(pg_|information_schema$)'"
-        objects = session.value(f"SELECT count(*) FROM pg_catalog.pg_class WHERE {mine}")
-        return not objects and not catalog.large_objects(session).rows
+def _worked_on(session: Session, database: str) -> bool:
+    """Whether the session that made it is there still: also that of another host, where a process says nothing."""
+    held = """SELECT count(*) FROM pg_catalog.pg_locks
+        WHERE locktype = 'advisory' AND classid::int8 = %s AND objid::int8 = %s AND objsubid = 2"""
+    return bool(session.value(held, [_LOCKS, _lock_key(database)]))
 
 
 def _short(database: str, ending: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pgproof.errors import Damaged, PgproofError, Unreachable
+from pgproof.errors import ConfigError, Damaged, PgproofError, Unreachable
 from pgproof.manifest import Manifest, Part, Record
 from pgproof.repository import Repository
 from pgproof.stream.encrypt import Key, can_decrypt
@@ -29,6 +29,7 @@ class Verdict:
     scope: Literal["stored bytes", "contents"]
     parts: tuple[PartVerdict, ...]
     findings: tuple[str, ...]
+    kept: bool = True  # whether the store took the record
 
 
 def reading(repository: Repository, manifest: Manifest, key: Key) -> Reading:
@@ -49,19 +50,9 @@ def verify(repository: Repository, backup: str, key: Key, now: datetime, progres
     parts = tuple(_verify_part(source, part, key, progress) for part in manifest.parts)
     findings = [one.text for one in parts if not one.ok] + _order(repository, manifest)
     scope: Literal["stored bytes", "contents"] = "contents" if _opens(manifest, key) else "stored bytes"
-    verdict = Verdict(backup, not findings, scope, parts, tuple(findings))
-    repository.add_record(
-        Record(
-            backup,
-            "verify",
-            now,
-            verdict.ok,
-            round(time.monotonic() - began, 3),
-            verdict.findings,
-            scope=scope,
-        )
-    )
-    return verdict
+    took = round(time.monotonic() - began, 3)
+    record = Record(backup, "verify", now, not findings, took, tuple(findings), scope=scope)
+    return Verdict(backup, record.ok, scope, parts, record.findings, repository.keep_record(record))
 
 
 def _opens(manifest: Manifest, key: Key) -> bool:
@@ -82,12 +73,25 @@ def _verify_part(source: Reading, part: Part, key: Key, progress: Progress) -> P
                 ok=True,
                 text=f"{name}: stored bytes are whole; not opened, as no key is configured",
             )
-        source.open_up(part, progress)
-    except Unreachable:
+        _open(source, part, name, progress)
+    except (Unreachable, ConfigError):
         raise
     except PgproofError as error:
         return PartVerdict(part.name, ok=False, text=error.message)
     return PartVerdict(part.name, ok=True, text=f"{name}: whole")
+
+
+def _open(source: Reading, part: Part, name: str, progress: Progress) -> None:
+    """What is stored is what was stored; when it does not open all the same, it is the key."""
+    try:
+        source.open_up(part, progress)
+    except Damaged as error:
+        if part.encryption == "none":
+            raise
+        raise ConfigError(
+            f"{name} is whole and does not open: {error.message}",
+            hint="check [encryption]: backups made with an older key need that key",
+        ) from error
 
 
 def _order(repository: Repository, manifest: Manifest) -> list[str]:

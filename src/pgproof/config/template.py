@@ -52,9 +52,10 @@ _HEAD = """\
 #
 # `pgproof doctor` tells whether everything here can work.
 
-# How often, and how long to keep. Any line below overrides the profile.
-#   high-availability   backup and copy daily, a drill weekly, kept 90 days
-#   production          backup and copy daily, a drill monthly, kept 30 days
+# How often there should be a backup and a drill, of which `pgproof status` warns when they are late, and how long
+# to keep. The running of them is cron's or systemd's. Any line below overrides the profile.
+#   high-availability   a backup daily, a drill weekly, kept 90 days
+#   production          a backup daily, a drill monthly, kept 30 days
 #   development         everything on demand, kept 14 days
 profile = "production"
 
@@ -69,7 +70,7 @@ _SOURCE_NOTES = """\
 """
 
 _TAIL = """\
-# Where backups go. The first store is written to; the others get copies.
+# Where backups go. The first store is written to; `verify --store` can look into others.
 # A relative path begins at this file's folder.
 [stores.local]
 url = "backups"

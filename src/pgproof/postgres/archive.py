@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgproof.errors import Damaged, UsageError
 from pgproof.postgres.tools import Tools
@@ -33,7 +33,8 @@ _ATTACHED = {
     "ROW SECURITY", "STATISTICS", "COMMENT", "ACL", "SEQUENCE OWNED BY", "TABLE ATTACH", "SECURITY LABEL", "SEQUENCE",
 }  # fmt: skip
 _SETTINGS = {"ENCODING", "STDSTRINGS", "SEARCHPATH"}
-_TABLES = {"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"}
+_HOLDERS = {"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW"}
+_TABLES = _HOLDERS | {"SEQUENCE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def choose(entries: list[TocEntry], tables: Iterable[tuple[str, str]]) -> Chosen
 
     A foreign key to a table that is not chosen is left out, and named. Raises UsageError.
     """
-    by_id = {entry.id: entry for entry in entries}
+    by_id = _by_id(entries)
     chosen: set[int] = {entry.id for entry in entries if entry.description in _SETTINGS}
     roots = set()
     for schema, table in tables:
@@ -141,7 +142,7 @@ def choose(entries: list[TocEntry], tables: Iterable[tuple[str, str]]) -> Chosen
 
 def choose_schema(entries: list[TocEntry], schemas: Iterable[str]) -> Chosen:
     """The entries of whole schemas, with what they need from outside."""
-    by_id = {entry.id: entry for entry in entries}
+    by_id = _by_id(entries)
     chosen = {entry.id for entry in entries if entry.description in _SETTINGS}
     roots: set[int] = set()
     known = _schemas(entries)
@@ -200,14 +201,34 @@ def in_memory(data: bytes) -> Iterator[tuple[int, str]]:
         os.close(fd)
 
 
-def _close(roots: set[int], by_id: dict[int, TocEntry], chosen: set[int]) -> None:
+def _by_id(entries: Iterable[TocEntry]) -> dict[int, TocEntry]:
+    """The entries by number. A partition and its indexes do not need those that they are attached to:
+    attaching is an entry of its own, so a partition can stand alone.
+    """
+    by_id = {entry.id: entry for entry in entries}
+    for attach in [entry for entry in by_id.values() if entry.description in ("TABLE ATTACH", "INDEX ATTACH")]:
+        for kind in (("TABLE", "FOREIGN TABLE"), ("INDEX", "CONSTRAINT")):
+            alike = {n for n in attach.depends if n in by_id and by_id[n].description in kind}
+            for number in alike:
+                rest = tuple(n for n in by_id[number].depends if n not in alike)
+                by_id[number] = replace(by_id[number], depends=rest)
+    return by_id
+
+
+def _needed(roots: Iterable[int], by_id: dict[int, TocEntry], chosen: set[int]) -> set[int]:
+    """`roots` and all that they need, without what is chosen already."""
+    found: set[int] = set()
     waiting = list(roots)
     while waiting:
         number = waiting.pop()
-        entry = by_id.get(number)
-        if entry is not None and number not in chosen:
-            chosen.add(number)
-            waiting += entry.depends
+        if number in by_id and number not in chosen and number not in found:
+            found.add(number)
+            waiting += by_id[number].depends
+    return found
+
+
+def _close(roots: set[int], by_id: dict[int, TocEntry], chosen: set[int]) -> None:
+    chosen |= _needed(roots, by_id, chosen)
 
 
 def _schemas(entries: Iterable[TocEntry]) -> list[str]:
@@ -223,12 +244,16 @@ def _schema_of(entry: TocEntry, known: list[str]) -> str | None:
 
 
 def _attach(entries: list[TocEntry], by_id: dict[int, TocEntry], chosen: set[int], roots: set[int]) -> list[str]:
-    """Grow `chosen` by what hangs on it, until nothing more does; return what could not come along."""
+    """Grow `chosen` by what hangs on it, until nothing more does; return what could not come along.
+
+    What hangs on a chosen table brings the functions and types that it needs, but never another table:
+    that is the user's to choose. It is then left out, and named.
+    """
     left_out: dict[int, str] = {}
     while True:
         grown = False
         for entry in entries:
-            needs = [number for number in entry.depends if number in by_id]
+            needs = [number for number in by_id[entry.id].depends if number in by_id]
             if entry.id in chosen or entry.description not in _ATTACHED or not needs:
                 continue
             if all(number in chosen for number in needs):
@@ -238,8 +263,13 @@ def _attach(entries: list[TocEntry], by_id: dict[int, TocEntry], chosen: set[int
                 _close(set(needs), by_id, chosen)  # a partitioned table brings its partitions along
                 roots |= set(needs)
                 grown = True
-            elif entry.description == "FK CONSTRAINT" and any(number in roots for number in needs):
-                left_out[entry.id] = entry.key
+            elif any(number in roots for number in needs):
+                more = _needed(needs, by_id, chosen)
+                if entry.description != "FK CONSTRAINT" and not any(by_id[n].description in _HOLDERS for n in more):
+                    chosen |= more | {entry.id}
+                    grown = True
+                elif any(f"{entry.subject} ".startswith(f"{by_id[n].subject} ") for n in roots & set(needs)):
+                    left_out[entry.id] = entry.key
         if not grown:
             return [text for number, text in left_out.items() if number not in chosen]
 

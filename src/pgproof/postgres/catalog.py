@@ -187,7 +187,6 @@ def database(session: Session) -> Database:
         SELECT d.datname, pg_catalog.pg_encoding_to_char(d.encoding), {locale}, {version},
             d.datcollate, d.datctype, pg_catalog.pg_get_userbyid(d.datdba), d.datconnlimit,
             pg_catalog.pg_database_size(d.oid), pg_catalog.shobj_description(d.oid, 'pg_database'),
-            (SELECT setconfig FROM pg_catalog.pg_db_role_setting s WHERE s.setdatabase = d.oid AND s.setrole = 0),
             d.datacl IS NOT NULL
         FROM pg_catalog.pg_database d WHERE d.datname = current_database()""")
     (
@@ -202,7 +201,6 @@ def database(session: Session) -> Database:
         limit,
         size,
         comment,
-        settings,
         granted,
     ) = row
     return Database(
@@ -218,10 +216,20 @@ def database(session: Session) -> Database:
         size=size,
         extensions=dict(session.rows("SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1")),
         roles=_roles(session, owner),
-        settings=tuple(tuple(one.split("=", 1)) for one in settings or ()),
+        settings=_settings(session),
         comment=comment or "",
         grants=_grants(session) if granted else None,
     )
+
+
+def _settings(session: Session) -> tuple[tuple[str, str, str], ...]:
+    """What ALTER DATABASE ... SET and ALTER ROLE ... IN DATABASE ... SET have set here."""
+    found = session.rows("""
+        SELECT coalesce(r.rolname, ''), unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s
+        LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+        WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+        ORDER BY 1, 2""")
+    return tuple((role, *one.split("=", 1)) for role, one in found)
 
 
 def _locale_columns(version_num: int) -> tuple[str, str]:
@@ -277,7 +285,9 @@ def database_statements(new: str, like: Database) -> list[str]:
     made = []
     if like.connection_limit != -1:
         made.append(f"ALTER DATABASE {name(new)} CONNECTION LIMIT {like.connection_limit}")
-    made += [f"ALTER DATABASE {name(new)} SET {key} TO {_setting(key, value)}" for key, value in like.settings]
+    for role, key, value in like.settings:
+        whose = f"ROLE {name(role)} IN DATABASE" if role else "DATABASE"
+        made.append(f"ALTER {whose} {name(new)} SET {key} TO {_setting(key, value)}")
     if like.grants is not None:
         made.append(f"REVOKE ALL ON DATABASE {name(new)} FROM PUBLIC")
         for right, grantee, option in like.grants:

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from pgproof.errors import Damaged, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
-from pgproof.postgres import archive, catalog, server
+from pgproof.postgres import archive, catalog, roles, server
 from pgproof.postgres.archive import Chosen, TocEntry
 from pgproof.postgres.rows import Rows, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
@@ -88,9 +88,7 @@ def select(tools: Tools, reading: Reading, schema: bytes, choice: Choice) -> Sel
         return Selection(tuple(entries), everything)
     chosen = _chosen(entries, choice)
     made = archive.subjects(chosen.entries, "TABLE")
-    tables = frozenset(
-        i for i, one in enumerate(manifest.evidence.tables) if archive.subject(one.schema, one.name) in made
-    )
+    tables = frozenset(i for i in everything if _subject(manifest.evidence.tables[i]) in made)
     return Selection(chosen.entries, tables, chosen.left_out, whole=False)
 
 
@@ -258,7 +256,7 @@ class _Run:
         if self.manner.owners or content.startswith(_LO_LINE):
             return content
         skip = (b"ALTER LARGE OBJECT", b"GRANT ", b"REVOKE ")
-        return b"\n".join(line for line in content.split(b"\n") if not line.startswith(skip))
+        return b"".join(one + b";\n" for one in roles.statements(content) if not one.startswith(skip))
 
     def sequences(self) -> None:
         chosen = self.reading.manifest.evidence.sequences
@@ -358,6 +356,10 @@ def _chosen(entries: list[TocEntry], choice: Choice) -> Chosen:
     times = Counter(entry.id for one in found for entry in one.entries)
     left_out = tuple(text for one in found for text in one.left_out)
     return Chosen(tuple(entry for entry in entries if times[entry.id]), left_out)
+
+
+def _subject(table: Table) -> str:
+    return archive.subject(table.schema, table.name)
 
 
 _FOR_EVER = 30.0 * 24 * 3600

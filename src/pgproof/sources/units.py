@@ -13,7 +13,7 @@ from pgproof.postgres.rows import Rows
 from pgproof.postgres.sql import names, qualified
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished
 
-RANGE_BYTES = 32 << 20  # of a table on disk, in one unit
+RANGE_BYTES = 16 << 20  # of a table on disk, in one unit: its text then mostly fits one block
 GROUP_BYTES = 16 << 20  # of small tables together, in one unit
 GROUP_TABLES = 400
 PAGE = 8192
@@ -95,13 +95,17 @@ def _groups(small: list[tuple[Slice, int]]) -> Iterator[Unit]:
 class UnitCopier:
     """Reads one unit and emits its blocks. A block is closed at a row's end once it is large enough, so
     memory does not depend on what a range holds in TOAST.
+
+    Rows are counted by the server's own tag. Only where a block is closed within a slice does the text
+    itself say how many of them it has.
     """
 
     def __init__(self, rows: Rows, codec: Codec, encoding: str, emit: Callable[[Finished], None]) -> None:
         self._rows, self._codec, self._encoding, self._emit = rows, codec, encoding, emit
         self._block = Building(codec)
         self._header = b""
-        self._share_rows = self._share_bytes = 0
+        self._chunks: list[bytes] = []  # of the statement that is being written
+        self._counted = 0  # rows of the slice in blocks that are closed
 
     def copy(self, unit: Unit) -> None:
         for piece in unit.slices:
@@ -110,34 +114,29 @@ class UnitCopier:
 
     def _copy_slice(self, piece: Slice) -> None:
         self._header = header(piece.table).encode(self._encoding)
-        seen = 0
+        self._counted = 0
+        told = self._rows.copy_out(piece.query(), lambda chunk: self._take(chunk, piece.index))
+        rest = told - self._counted
+        if rest < 0 or (rest > 0) != bool(self._chunks):
+            raise Damaged(f"the server counted {told} rows of {piece.table.label}, others arrived", hint="run it again")
+        self._close_statement(piece.index, rest)
 
-        def take(chunk: bytes) -> None:
-            nonlocal seen
-            seen += self._take(chunk, piece.index)
-
-        told = self._rows.copy_out(piece.query(), take)
-        self._close_statement(piece.index)
-        if told != seen:
-            raise Damaged(f"the server counted {told} rows of {piece.table.label}, {seen} arrived", hint="run it again")
-
-    def _take(self, chunk: bytes, index: int) -> int:
-        if not self._share_rows:
+    def _take(self, chunk: bytes, index: int) -> None:
+        if not self._chunks:
             self._block.write(self._header)
-        rows = chunk.count(b"\n")
         self._block.write(chunk)
-        self._share_rows += rows
-        self._share_bytes += len(chunk)
+        self._chunks.append(chunk)
         if self._block.plain >= PLAIN_TARGET:
-            self._close_statement(index)
+            rows = sum(one.count(b"\n") for one in self._chunks)
+            self._counted += rows
+            self._close_statement(index, rows)
             self._close_block()
-        return rows
 
-    def _close_statement(self, index: int) -> None:
-        if self._share_rows:
+    def _close_statement(self, index: int, rows: int) -> None:
+        if self._chunks:
             self._block.write(END)
-            self._block.add(Share(index, self._share_rows, self._share_bytes))
-            self._share_rows = self._share_bytes = 0
+            self._block.add(Share(index, rows, sum(map(len, self._chunks))))
+            self._chunks.clear()
 
     def _close_block(self) -> None:
         if self._block.plain:

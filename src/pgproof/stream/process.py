@@ -24,7 +24,7 @@ TAIL_BYTES = 4096
 GRACE_SECONDS = 5.0
 
 # What a child may know of our surroundings. Connection settings (PG*) are given explicitly, never inherited.
-_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSH_AUTH_SOCK", "KRB5CCNAME", "SSL_CERT_FILE")
+_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSL_CERT_FILE")
 
 
 @dataclass(frozen=True, slots=True)

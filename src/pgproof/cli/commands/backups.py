@@ -1,9 +1,9 @@
 """backup, list, show, verify, prove, keep: making backups and finding out what may be believed of them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -17,6 +17,10 @@ from pgproof.job import Job, jobs, open_repository
 from pgproof.manifest import Manifest, Record
 from pgproof.repository import Backup, Repository
 
+if TYPE_CHECKING:
+    from pgproof.actions.verify import Verdict
+
+_Piece = TypeVar("_Piece")
 BackupName = Annotated[
     str | None,
     typer.Argument(metavar="[BACKUP]", help="An id, the beginning of one, `latest`, or a source's name."),
@@ -36,16 +40,16 @@ def backup(
     """Back up one source, several, or all, each in one snapshot."""
     from pgproof.actions.backup import backup as act
 
-    manners = Manners(json, quiet)
+    conf, manners = settings(config), Manners(json, quiet)
 
     def one(job: Job) -> dict[str, Any]:
         now = datetime.now(UTC)
         with watching(quiet=quiet or json) as progress:
             made = act(job, now, progress)
         manners.say(_made(made))
-        return shown(Backup(made, (), pinned=False))
+        return shown(Backup(made, (), pinned=False), conf.stores[0].name)
 
-    wanted = jobs(settings(config), sources or [], create=True, new_server=new_server)
+    wanted = jobs(conf, sources or [], create=True, new_server=new_server)
     return each(wanted, one, manners)
 
 
@@ -83,10 +87,10 @@ def show(
 ) -> int:
     """Everything about one backup: server, parts, tables, examinations."""
     del quiet
-    repository = open_repository(settings(config).stores[0])
-    found = repository.find(backup)
+    conf = settings(config)
+    found = open_repository(conf.stores[0]).find(backup)
     if json:
-        print(render.as_json(shown(found)))
+        print(render.as_json(shown(found, conf.stores[0].name)))
         return 0
     print("\n".join(_describe(found)))
     return 0
@@ -106,26 +110,17 @@ def verify(
     conf, manners = settings(config), Manners(json, quiet)
     repository = open_repository(conf.store(store) if store else conf.stores[0])
     names = [repository.find(backup).id] if backup and _readable(repository, backup) else _all(repository, backup)
-    verdicts = []
-    for name in names:
+    key = conf.encryption.key()
+
+    def one(name: str) -> dict[str, Any]:
         with watching(quiet=quiet or json) as progress:
-            verdicts.append(act(repository, name, conf.encryption.key(), datetime.now(UTC), progress))
-        verdict = verdicts[-1]
-        depth = (
-            "every byte read, decrypted and unpacked"
-            if verdict.scope == "contents"
-            else "stored bytes only: no key for the contents"
-        )
-        manners.say(
-            f"{name}: {render.paint('intact')} ({depth})" if verdict.ok else f"{name}: {render.paint('damaged')}"
-        )
-        for finding in verdict.findings:
-            manners.say(f"  {finding}")
-    if json:
-        print(render.as_json(verdicts[0] if backup else verdicts))
-    elif not verdicts:
+            verdict = act(repository, name, key, datetime.now(UTC), progress)
+        manners.say(_verified(verdict))
+        return {**msgspec.to_builtins(verdict), "exit_code": _code(verdict.ok, verdict.kept)}
+
+    if not names:
         manners.say("There are no backups to verify.")
-    return 0 if all(verdict.ok for verdict in verdicts) else 3
+    return each(names, one, manners, alone=backup is not None)
 
 
 @app.command()
@@ -147,21 +142,17 @@ def prove(
     wanted = [repository.find(backup)] if backup else [repository.find(one.name) for one in conf.sources]
     by_name = {job.name: job for job in jobs(conf, [])}
 
-    def one(found: Backup) -> Record:
+    def one(found: Backup) -> dict[str, Any]:
         job = by_name.get(found.manifest.source)
         conditions = action.Conditions(jobs=job.jobs if job else 2, checks=job.checks if job else ())
         source = reading(repository, found.manifest, conf.encryption.key())
         with watching(quiet=quiet or json) as progress:
             record = action.prove(source, conditions, datetime.now(UTC), progress)
-        repository.add_record(record)
+        kept = repository.keep_record(record)
         _say_proof(manners, record)
-        return record
+        return {**_proof(record), "exit_code": _code(record.ok, kept)}
 
-    records = [one(found) for found in wanted]
-    if json:
-        documents = [_proof(record) for record in records]
-        print(render.as_json(documents[0] if len(documents) == 1 else documents))
-    return 0 if all(record.ok for record in records) else 3
+    return each(wanted, one, manners)
 
 
 @app.command()
@@ -182,29 +173,60 @@ def keep(
     return 0
 
 
-def each(wanted: list[Job], act: Callable[[Job], dict[str, Any]], manners: Manners) -> int:
-    """Do it for every job; one failure does not stop the others, and the first one's code is the run's."""
+def each(
+    wanted: Sequence[_Piece], act: Callable[[_Piece], dict[str, Any]], manners: Manners, *, alone: bool | None = None
+) -> int:
+    """Do it for every piece; one failure does not stop the others, and the first one's code is the run's.
+
+    The document is the one result when there is one piece (`alone` says it for certain), else an array.
+    """
     documents: list[dict[str, Any]] = []
-    failures: list[PgproofError] = []
-    for job in wanted:
+    for piece in wanted:
         try:
-            documents.append(act(job))
+            documents.append(act(piece))
         except PgproofError as error:
             if len(wanted) == 1:
                 raise
-            failures.append(error)
-            documents.append({"source": job.name, "error": error.message, "hint": error.hint})
-            print(f"pgproof: {job.name}: {error.message}\n  hint: {error.hint}", file=sys.stderr)
-    if manners.json:
-        print(render.as_json(documents[0] if len(wanted) == 1 else documents))
-    return failures[0].exit_code if failures else 0
+            told = {"of": _name(piece), "error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+            documents.append(told)
+            print(f"pgproof: {told['of']}: {error.message}\n  hint: {error.hint}", file=sys.stderr)
+    codes = [document.pop("exit_code", 0) for document in documents]
+    single = len(documents) == 1 if alone is None else alone
+    manners.document(documents[0] if single and documents else documents)
+    if 7 in codes:
+        print("pgproof: the store took no record of what was found, so `list` does not show it", file=sys.stderr)
+    return next((code for code in codes if code), 0)
 
 
-def shown(backup: Backup) -> dict[str, Any]:
+def _name(piece: object) -> str:
+    return piece if isinstance(piece, str) else str(getattr(piece, "name", None) or getattr(piece, "id", piece))
+
+
+def _code(ok: bool, kept: bool) -> int:
+    """3 for damage; 7 when all is well and the store would not take the record of it."""
+    return 3 if not ok else 0 if kept else 7
+
+
+def _verified(verdict: "Verdict") -> str:
+    deep = "every byte read, decrypted and unpacked"
+    depth = deep if verdict.scope == "contents" else "stored bytes only: no key for the contents"
+    word = render.paint("intact" if verdict.scope == "contents" else "stored")
+    first = f"{verdict.id}: {word} ({depth})" if verdict.ok else f"{verdict.id}: {render.paint('damaged')}"
+    return "\n".join([first, *(f"  {finding}" for finding in verdict.findings)])
+
+
+def shown(backup: Backup, store: str) -> dict[str, Any]:
     """The manifest plus id, state, stores and records, as `backup` and `show` print it."""
     document: dict[str, Any] = msgspec.to_builtins(backup.manifest)
     records = [msgspec.to_builtins(record) for record in backup.records]
-    return {"id": backup.id, "state": backup.state, "kept": backup.pinned, **document, "records": records}
+    return {
+        "id": backup.id,
+        "state": backup.state,
+        "stores": [store],
+        "kept": backup.pinned,
+        **document,
+        "records": records,
+    }
 
 
 def _made(made: Manifest) -> str:

@@ -180,7 +180,8 @@ def _findings(found: list[Finding], *, json: bool, quiet: bool) -> int:
         for one in found:
             if quiet and one.level in ("ok", "info"):
                 continue
-            print(f"{render.paint(one.level):<8}  {one.source}: {one.text}")
+            text = one.text.removeprefix(f"{one.source}: ")
+            print(f"{render.paint(one.level):<8}  {one.source}: {text}")
             if one.hint and one.level != "ok":
                 print(f"          hint: {one.hint}")
     return 1 if gravest == "critical" else 0

@@ -6,8 +6,6 @@ names and is older than the grace time is an orphan.
 
 import contextlib
 import re
-import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +14,7 @@ from typing import BinaryIO, Literal, Self
 
 import msgspec
 
-from pgproof.errors import AlreadyExists, Busy, Damaged, NotFound, PgproofError, UsageError
+from pgproof.errors import AlreadyExists, Damaged, NotFound, PgproofError, Refused, Unreachable, UsageError
 from pgproof.manifest import (
     Codec,
     Kind,
@@ -30,15 +28,13 @@ from pgproof.manifest import (
     state,
     unseal,
 )
+from pgproof.repository.lease import Lease
 from pgproof.stores.store import Entry, Store
-from pgproof.stream import process
 from pgproof.stream.encrypt import Key
 from pgproof.stream.part import PartWriter, part_name
 
 MANIFEST = "manifest.json"
 GRACE = timedelta(days=1)
-LEASE = timedelta(minutes=5)
-_RENEW_SECONDS = 60.0
 _RECORD = re.compile(r"proofs/\d{8}T\d{6}Z(-\d+)?\.json")  # whatever else lies there is not ours
 _MOST_BYTES = 1 << 30  # a manifest larger than this is none of ours
 
@@ -103,6 +99,8 @@ class Repository:
             return exact
         whole, broken = self.backups(source)
         chosen = _matching(name, whole)
+        if chosen:
+            _refuse_older(chosen, broken)
         if not chosen:
             for one in broken:
                 if one.id.startswith(name):
@@ -119,6 +117,14 @@ class Repository:
                 hint="files were moved or swapped; put them back",
             )
         return found
+
+    def exists(self, backup: str) -> bool:
+        """Whether the manifest is there, and so the backup."""
+        try:
+            self.store.stat(f"{backup}/{MANIFEST}")
+        except NotFound:
+            return False
+        return True
 
     def seal_hash(self, backup: str) -> str:
         """The hash in a backup's manifest file, which the next manifest carries."""
@@ -141,7 +147,7 @@ class Repository:
             stamp = stamp_of(began)
         return Draft(self, source, kind, stamp, key)
 
-    def publish(self, manifest: Manifest, lease: "Lease") -> Manifest:
+    def publish(self, manifest: Manifest, lease: Lease) -> Manifest:
         """Write the manifest, which makes the backup exist. Raises Busy if the lease was lost."""
         sequence, previous = self._head(manifest.source)
         final = replace(manifest, sequence=sequence + 1, previous=previous)
@@ -156,6 +162,14 @@ class Repository:
             with contextlib.suppress(AlreadyExists):
                 self._write(f"{record.backup}/proofs/{stamp}{f'-{attempt}' if attempt else ''}.json", seal(record))
                 return
+
+    def keep_record(self, record: Record) -> bool:
+        """Keep a record if the store takes it; an examination is worth its answer also where it does not."""
+        try:
+            self.add_record(record)
+        except (Unreachable, Refused):
+            return False
+        return True
 
     def keep(self, backup: str, *, release: bool = False) -> None:
         """Pin a backup against pruning, or let it go."""
@@ -185,9 +199,9 @@ class Repository:
                 found += entries
         return found
 
-    def lock(self, source: str, purpose: str) -> "Lease":
+    def lock(self, source: str, purpose: str) -> Lease:
         """The right to write backups of `source`. Raises Busy; a stale lock is broken when that is safe."""
-        return Lease(self, source, purpose)
+        return Lease(self.store, self._clock, source, purpose)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -220,16 +234,19 @@ class Repository:
 
     def _head(self, source: str) -> tuple[int, str | None]:
         """Sequence and hash of the newest manifest of a source; order comes from the sequence."""
-        newest, digest = 0, None
+        newest, damaged, digest = 0, 0, None
         for backup, inside in self._by_backup(source).items():
             if MANIFEST not in inside:
                 continue
             sealed = self._read(f"{backup}/{MANIFEST}")
-            with contextlib.suppress(Damaged):
+            try:
                 sequence = unseal(sealed, Manifest, backup).sequence
-                if sequence > newest:
-                    newest, digest = sequence, seal_hash(sealed)
-        return newest, digest
+            except Damaged:
+                damaged += 1  # its number cannot be read, and must not be given again
+                continue
+            if sequence > newest:
+                newest, digest = sequence, seal_hash(sealed)
+        return newest + damaged, digest
 
     def _read(self, name: str) -> bytes:
         with self.store.open(name) as stream:
@@ -260,7 +277,7 @@ class Draft:
         stored = self._repository.store.create(f"{self.id}/{name}")
         return PartWriter(name, codec, self._key, stored, self._parts.append)
 
-    def publish(self, manifest: Manifest, lease: "Lease") -> Manifest:
+    def publish(self, manifest: Manifest, lease: Lease) -> Manifest:
         """Commit: `manifest` with the parts that were written. Returns it as stored."""
         self._tried = True
         final = self._repository.publish(replace(manifest, parts=tuple(self._parts)), lease)
@@ -293,99 +310,22 @@ class Draft:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lock, and until when it is believed."""
-
-    token: str
-    purpose: str
-    process: process.Identity
-    expires: datetime
-
-
-class Lease:
-    """A lock with an expiry, renewed while it is held; a lost one is noticed before the commit."""
-
-    def __init__(self, repository: Repository, source: str, purpose: str) -> None:
-        self._repository, self._name = repository, f"{source}/lock.json"
-        self._source, self._purpose = source, purpose
-        self._token = secrets.token_hex(16)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self._write(replace=False)
-        except AlreadyExists:
-            self._break_stale()
-            self._take_again()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        with contextlib.suppress(PgproofError):
-            if self._mine():
-                self._repository.store.delete(self._name)
-
-    def check(self) -> None:
-        """Raise Busy unless the lock is still ours (we may have been stopped for longer than the lease)."""
-        if not self._mine():
-            raise Busy(f"the lock on {self._source} was lost while this run was stopped", hint="run it again")
-
-    def _take_again(self) -> None:
-        try:
-            self._write(replace=False)
-        except AlreadyExists:
-            raise Busy(f"another run took the lock on {self._source} just now", hint="try again later") from None
-
-    def _break_stale(self) -> None:
-        holder = self._holder()
-        if holder is None:
-            return
-        gone = process.is_gone(holder.process)
-        if not gone and holder.expires > self._repository._clock():  # noqa: SLF001 - Lease is Repository's other half
-            raise Busy(
-                f"{holder.process.describe()} holds the lock on {self._source} for its {holder.purpose}",
-                hint=f"try again later; unless it is renewed, the lock ends at {holder.expires:%Y-%m-%d %H:%M:%S} UTC",
-            )
-        self._repository.store.delete(self._name)
-
-    def _holder(self) -> Holder | None:
-        try:
-            return msgspec.json.decode(self._repository._read(self._name), type=Holder)  # noqa: SLF001
-        except NotFound:
-            return None
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            raise Busy(
-                f"the lock file of {self._source} cannot be read",
-                hint=f"make sure that no other pgproof works on this store, then delete {self._name} in it",
-            ) from None
-
-    def _mine(self) -> bool:
-        holder = self._holder()
-        return holder is not None and holder.token == self._token
-
-    def _write(self, *, replace: bool) -> None:
-        expires = self._repository._clock() + LEASE  # noqa: SLF001
-        holder = Holder(self._token, self._purpose, process.identity(), expires)
-        self._repository._write(self._name, msgspec.json.encode(holder) + b"\n", replace=replace)  # noqa: SLF001
-
-    def _renew(self) -> None:
-        while not self._stop.wait(_RENEW_SECONDS):
-            with contextlib.suppress(PgproofError):
-                if not self._mine():
-                    return
-                self._write(replace=True)
-
-
 def _is_id(name: str) -> bool:
     try:
         split_id(name)
     except UsageError:
         return False
     return True
+
+
+def _refuse_older(chosen: Backup, broken: list[Broken]) -> None:
+    """A newer backup that is damaged is not passed over in silence: whoever wants the older one names it."""
+    newer = [one for one in broken if one.id.split("/")[0] == chosen.manifest.source and one.id > chosen.id]
+    if newer:
+        raise Damaged(
+            f"{newer[-1].id} is newer and damaged: {newer[-1].error.message}",
+            hint=f"to use the one before it all the same, name it: {chosen.id}",
+        )
 
 
 def _matching(name: str, backups: list[Backup]) -> Backup | None:

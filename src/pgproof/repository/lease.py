@@ -1,0 +1,108 @@
+"""The right to write a source's backups: a lock in the store with owner and expiry."""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+import msgspec
+
+from pgproof.errors import AlreadyExists, Busy, NotFound, PgproofError
+from pgproof.stores.store import Store
+from pgproof.stream import process
+
+LEASE = timedelta(minutes=5)
+_RENEW_SECONDS = 60.0
+_MOST_BYTES = 1 << 16  # a lock larger than this is none of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, and until when it is believed."""
+
+    token: str
+    purpose: str
+    process: process.Identity
+    expires: datetime
+
+
+class Lease:
+    """A lock with an expiry, renewed while it is held; a lost one is noticed before the commit."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime], source: str, purpose: str) -> None:
+        self._store, self._clock, self._name = store, clock, f"{source}/lock.json"
+        self._source, self._purpose = source, purpose
+        self._token = secrets.token_hex(16)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self._write(replace=False)
+        except AlreadyExists:
+            self._break_stale()
+            self._take_again()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        with contextlib.suppress(PgproofError):
+            if self._mine():
+                self._store.delete(self._name)
+
+    def check(self) -> None:
+        """Raise Busy unless the lock is still ours (we may have been stopped for longer than the lease)."""
+        if not self._mine():
+            raise Busy(f"the lock on {self._source} was lost while this run was stopped", hint="run it again")
+
+    def _take_again(self) -> None:
+        try:
+            self._write(replace=False)
+        except AlreadyExists:
+            raise Busy(f"another run took the lock on {self._source} just now", hint="try again later") from None
+
+    def _break_stale(self) -> None:
+        holder = self._holder()
+        if holder is None:
+            return
+        gone = process.is_gone(holder.process)
+        if not gone and holder.expires > self._clock():
+            raise Busy(
+                f"{holder.process.describe()} holds the lock on {self._source} for its {holder.purpose}",
+                hint=f"try again later; unless it is renewed, the lock ends at {holder.expires:%Y-%m-%d %H:%M:%S} UTC",
+            )
+        self._store.delete(self._name)
+
+    def _holder(self) -> Holder | None:
+        try:
+            with self._store.open(self._name) as stream:
+                return msgspec.json.decode(stream.read(_MOST_BYTES), type=Holder)
+        except NotFound:
+            return None
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            raise Busy(
+                f"the lock file of {self._source} cannot be read",
+                hint=f"make sure that no other pgproof works on this store, then delete {self._name} in it",
+            ) from None
+
+    def _mine(self) -> bool:
+        holder = self._holder()
+        return holder is not None and holder.token == self._token
+
+    def _write(self, *, replace: bool) -> None:
+        expires = self._clock() + LEASE
+        holder = Holder(self._token, self._purpose, process.identity(), expires)
+        with self._store.create(self._name, replace=replace) as sink:
+            sink.write(msgspec.json.encode(holder) + b"\n")
+
+    def _renew(self) -> None:
+        while not self._stop.wait(_RENEW_SECONDS):
+            with contextlib.suppress(PgproofError):
+                if not self._mine():
+                    return
+                self._write(replace=True)
