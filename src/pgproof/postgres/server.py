@@ -5,7 +5,7 @@ psycopg asks the questions here; rows in bulk go through postgres.rows (docs/dec
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -21,6 +21,7 @@ from pgproof.secret import Secret
 
 MINIMUM = 130000
 CONNECT_SECONDS = 15
+_GATHER = 1 << 18  # bytes of rows that are handed on together
 _TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 # What shapes COPY text, and what could cut a long read short. Recorded in the manifest.
@@ -133,6 +134,21 @@ class Session:
         """Statements in the session's own encoding, as they are stored."""
         with translated():
             self._connection.execute(sql)
+
+    def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
+        """As Rows.copy_out: slower, but in this session's own transaction, under its locks."""
+        with translated(), self._connection.cursor() as cursor:
+            with cursor.copy(f"COPY ({query}) TO STDOUT") as rows:
+                gathered, size = [], 0
+                for row in rows:
+                    gathered.append(row)
+                    size += len(row)
+                    if size >= _GATHER:
+                        take(b"".join(gathered))
+                        gathered, size = [], 0
+                if gathered:
+                    take(b"".join(gathered))
+            return cursor.rowcount
 
     def pin(self) -> dict[str, str]:
         """Set what shapes COPY text; returns what was set, for the manifest."""

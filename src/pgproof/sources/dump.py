@@ -12,37 +12,26 @@ Rows are counted by the server's own command tags while they pass; what was coun
 import contextlib
 import itertools
 import re
-import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from queue import Empty, Queue
 
-from pgproof.errors import Damaged, PgproofError
+from pgproof.errors import Damaged, ProgramFailed
 from pgproof.evidence import Count
 from pgproof.manifest import BlockKind, Codec, Database, Evidence, Kind, Server
 from pgproof.postgres import archive, catalog, server
-from pgproof.postgres.rows import Rows
-from pgproof.postgres.server import Address, Session, Wire
-from pgproof.postgres.snapshot import LOCK_SECONDS, Snapshot, exported
+from pgproof.postgres.server import Address, Session
+from pgproof.postgres.snapshot import LOCK_SECONDS, Moved, Snapshot, exported
 from pgproof.postgres.tools import Tools, for_dump
 from pgproof.sources import text
 from pgproof.sources.source import Captured
-from pgproof.sources.units import Unit, UnitCopier, plan
+from pgproof.sources.units import Unit, plan
+from pgproof.sources.workers import QUEUE_SECONDS, Holder, Readers, Workers
 from pgproof.stream import process
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished, text_blocks
 from pgproof.stream.part import Parts, PartWriter
 from pgproof.stream.progress import Progress
 
-# Ranges are read by TID range scans; no other plan may be preferred, or each range would read the whole table.
-_RANGE_SETTINGS = {
-    "enable_seqscan": "off",
-    "enable_indexscan": "off",
-    "enable_indexonlyscan": "off",
-    "enable_bitmapscan": "off",
-}
-
-_WAITING_BLOCKS = 4  # finished ones that may wait for the writer, beside one for each worker
+_ATTEMPTS = 8  # at a snapshot that nobody's TRUNCATE, ALTER or DROP comes in the way of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +52,20 @@ class Dump:
 
     def capture(self, part: Parts, progress: Progress) -> Captured:
         """Read the whole database into `schema.dump`, `globals.sql` and `NAME.sql`. Raises PgproofError."""
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(Moved):
+                return self._capture(part, progress)
+        return self._capture(part, progress)
+
+    def _capture(self, part: Parts, progress: Progress) -> Captured:
         progress.begin("preparing")
         with exported(self.address, lock_seconds=self.lock_seconds) as snapshot:
             identity = server.identity(snapshot.session)
             database = catalog.database(snapshot.session)
             tools = for_dump(identity.major)
-            run = _Run(self, snapshot, snapshot.session.wire(), tools, progress)
-            with contextlib.closing(_Workers(run, plan(snapshot.heaps))) as workers:
+            readers = Readers(snapshot, snapshot.session.wire(), self.codec, self.lock_seconds)
+            run = _Run(self, snapshot, readers, tools, progress)
+            with contextlib.closing(Workers(readers, plan(snapshot.heaps), self.jobs)) as workers:
                 schema = run.schema()  # while the workers read the first rows
                 with part("schema.dump", "none") as out:
                     out.write(schema)
@@ -87,18 +83,22 @@ class _Run:
 
     dump: Dump
     snapshot: Snapshot
-    wire: Wire
+    readers: Readers
     tools: Tools
     progress: Progress
 
     def schema(self) -> bytes:
         """The schema as a custom-format archive: pg_dump is the authority on it."""
         argv = ["--format=custom", "--schema-only", f"--snapshot={self.snapshot.id}", "--no-password"]
-        argv += [
-            f"--lock-wait-timeout={int(self.dump.lock_seconds * 1000)}",
-            f"--encoding={self.snapshot.session.encoding}",
-        ]
-        return self._program("pg_dump", *argv)
+        # We hold all locks: pg_dump can only wait behind somebody who waits for us. Then we let them pass.
+        patience = QUEUE_SECONDS + len(self.snapshot.heaps) // 500
+        argv += [f"--lock-wait-timeout={patience * 1000}", f"--encoding={self.snapshot.session.encoding}"]
+        try:
+            return self._program("pg_dump", *argv)
+        except ProgramFailed as error:
+            if "Query was: LOCK TABLE" not in error.message:
+                raise
+            raise Moved(f"a table is being changed: {error.message}", hint="run it again a little later") from error
 
     def write_globals(self, part: Parts) -> Iterator[str]:
         """Roles and tablespaces; yields what has to be said of them."""
@@ -108,8 +108,8 @@ class _Run:
         )
         if not may_read:
             argv.append("--no-role-passwords")
-        if re.fullmatch(r"\w+", self.wire.database):
-            argv.append(f"--database={self.wire.database}")
+        if re.fullmatch(r"\w+", self.readers.wire.database):
+            argv.append(f"--database={self.readers.wire.database}")
         lines = (line + b"\n" for line in self._program("pg_dumpall", *argv).split(b"\n"))
         with part("globals.sql", self.dump.codec) as out:
             for block in text_blocks(text.without_guards(lines), self.dump.codec, "before"):
@@ -122,11 +122,13 @@ class _Run:
         return iter(notes)
 
     def write_text(
-        self, out: PartWriter, workers: "_Workers", schema: bytes, database: Database, identity: Server
+        self, out: PartWriter, workers: Workers, schema: bytes, database: Database, identity: Server
     ) -> Evidence:
         """The main part: schema text, rows, sequences, schema text, in one transaction of SQL."""
         codec = self.snapshot.session.codec
         entries = archive.contents(self.tools, schema, codec)
+        # Now, near the snapshot: sequences cannot be locked, and one may be dropped while the rows are read.
+        found = catalog.sequences(self.snapshot.session)
         with archive.in_memory(schema) as (fd, path):
             late = archive.event_triggers(entries)
             before = text.section(self.tools, path, fd, "pre-data")
@@ -134,7 +136,6 @@ class _Run:
             self._append(out, itertools.chain([guard], before), "before")
             evidence = self._write_rows(out, workers)
             objects = self._write_large_objects(out)
-            found = catalog.sequences(self.snapshot.session)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
             self._append(out, statements, "sequences")
             after = text.section(self.tools, path, fd, "post-data", archive.list_file(entries, but=late))
@@ -152,15 +153,21 @@ class _Run:
         for block in text_blocks(pieces, self.dump.codec, kind):
             out.append(block)
 
-    def _write_rows(self, out: PartWriter, workers: "_Workers") -> Evidence:
+    def _write_rows(self, out: PartWriter, workers: Workers) -> Evidence:
         heaps = self.snapshot.heaps
         self.progress.begin("rows", sum(heap.size for heap in heaps))
         counts = [Count()] * len(heaps)
-        for block in workers.blocks():
+
+        def take(block: Finished) -> None:
             out.append(block)
             self.progress.advance(block.plain)
             for share in block.shares:
                 counts[share.table] += Count(share.rows, share.bytes)
+
+        for block in workers.blocks():
+            take(block)
+        if workers.queued:
+            self.readers.copier(Holder(self.readers), take).copy(Unit(tuple(workers.queued), 0))
         tables = (replace(h.table, rows=c.rows, bytes=c.bytes) for h, c in zip(heaps, counts, strict=True))
         return Evidence(tuple(tables))
 
@@ -182,76 +189,16 @@ class _Run:
                 out.append(block.finish("large-objects"))
                 block = Building(self.dump.codec)
 
-        with contextlib.closing(self.connection()) as rows:
+        with contextlib.closing(self.readers.connection()) as rows, self.readers.joined(rows):
             rows.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
         if block.plain:
             out.append(block.finish("large-objects"))
         return Count(count.rows, size)
 
-    def connection(self) -> Rows:
-        """A connection for rows that sees the snapshot."""
-        rows = Rows(self.wire, settings=_RANGE_SETTINGS if self.snapshot.session.version_num >= 140000 else {})
-        rows.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        rows.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot.id}'")
-        return rows
-
     def _program(self, name: str, *words: str) -> bytes:
-        with server.for_programs(self.wire) as access:
+        with server.for_programs(self.readers.wire) as access:
             argv = [self.tools.program(name), *words, f"--dbname={access.conninfo}"]
             return process.run(process.Program(argv, env=access.env, pass_fds=access.fds))
-
-
-class _Workers:
-    """Threads that copy units from the moment they are made, and the queue to the one writer."""
-
-    def __init__(self, run: _Run, units: list[Unit]) -> None:
-        self._run = run
-        jobs = max(1, run.dump.jobs)
-        self._executor = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
-        self._queue: Queue[Finished] = Queue(maxsize=jobs + _WAITING_BLOCKS)
-        self._mine = threading.local()
-        self._all: list[Rows] = []
-        self._stopped = threading.Event()
-        self._futures = [self._executor.submit(self._copy, unit) for unit in units]
-
-    def blocks(self) -> Iterator[Finished]:
-        """Finished blocks as they come; the first failure is raised."""
-        while True:
-            try:
-                yield self._queue.get(timeout=0.05)
-            except Empty:
-                self._raise_failure()
-                if all(future.done() for future in self._futures) and self._queue.empty():
-                    return
-
-    def _raise_failure(self) -> None:
-        for future in self._futures:
-            if future.done() and not future.cancelled() and (error := future.exception()):
-                raise error
-
-    def _copy(self, unit: Unit) -> None:
-        if self._stopped.is_set():
-            return
-        if not hasattr(self._mine, "rows"):
-            self._mine.rows = self._run.connection()
-            self._all.append(self._mine.rows)
-        UnitCopier(self._mine.rows, self._run.dump.codec, self._run.snapshot.session.codec, self._emit).copy(unit)
-
-    def _emit(self, block: Finished) -> None:
-        while not self._stopped.is_set():
-            with contextlib.suppress(Exception):
-                self._queue.put(block, timeout=0.2)
-                return
-        raise PgproofError("the run was stopped")
-
-    def close(self) -> None:
-        """End all work at once; connections are dropped, so the server stops too."""
-        self._stopped.set()
-        for rows in self._all:
-            rows.terminate()
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        for rows in self._all:
-            rows.close()
 
 
 def _same_server(session: Session, before: Server) -> None:

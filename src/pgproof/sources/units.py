@@ -5,11 +5,11 @@ A unit is a pure value, so whoever runs it needs only the snapshot's name and a 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from pgproof.errors import Damaged
 from pgproof.manifest import Codec, Share, Table
 from pgproof.postgres.catalog import Heap
-from pgproof.postgres.rows import Rows
 from pgproof.postgres.sql import names, qualified
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished
 
@@ -92,6 +92,12 @@ def _groups(small: list[tuple[Slice, int]]) -> Iterator[Unit]:
         yield Unit(tuple(group), size)
 
 
+class Reader(Protocol):
+    """Who reads a slice: `take` gets chunks of whole rows; returns the server's own count."""
+
+    def copy_out(self, piece: Slice, take: Callable[[bytes], None]) -> int: ...
+
+
 class UnitCopier:
     """Reads one unit and emits its blocks. A block is closed at a row's end once it is large enough, so
     memory does not depend on what a range holds in TOAST.
@@ -100,8 +106,8 @@ class UnitCopier:
     itself say how many of them it has.
     """
 
-    def __init__(self, rows: Rows, codec: Codec, encoding: str, emit: Callable[[Finished], None]) -> None:
-        self._rows, self._codec, self._encoding, self._emit = rows, codec, encoding, emit
+    def __init__(self, reader: Reader, codec: Codec, encoding: str, emit: Callable[[Finished], None]) -> None:
+        self._reader, self._codec, self._encoding, self._emit = reader, codec, encoding, emit
         self._block = Building(codec)
         self._header = b""
         self._chunks: list[bytes] = []  # of the statement that is being written
@@ -115,7 +121,7 @@ class UnitCopier:
     def _copy_slice(self, piece: Slice) -> None:
         self._header = header(piece.table).encode(self._encoding)
         self._counted = 0
-        told = self._rows.copy_out(piece.query(), lambda chunk: self._take(chunk, piece.index))
+        told = self._reader.copy_out(piece, lambda chunk: self._take(chunk, piece.index))
         rest = told - self._counted
         if rest < 0 or (rest > 0) != bool(self._chunks):
             raise Damaged(f"the server counted {told} rows of {piece.table.label}, others arrived", hint="run it again")
