@@ -17,7 +17,7 @@ from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
 from pgproof.evidence import compare_counts
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres import catalog, roles
-from pgproof.postgres.server import Address, Session, connect
+from pgproof.postgres.server import Address, Closed, Session, connect
 from pgproof.postgres.sql import literal, name
 from pgproof.postgres.tools import Tools, for_dump
 from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, codec_of, replay, select
@@ -134,7 +134,7 @@ def _maintenance(target: Address) -> Iterator[Session]:
     """A session on the target server that stands in the way of no database: in `postgres`, else `template1`."""
     try:
         session = connect(target, "postgres")
-    except PgproofError:
+    except Closed:
         session = connect(target, "template1")
     with session:
         yield session
