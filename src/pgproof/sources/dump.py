@@ -131,6 +131,7 @@ class _Run:
         notes = (
             [] if may_read else ["globals.sql holds roles without their passwords: the backup role may not read them"]
         )
+        notes += catalog.left_out(self.snapshot.session)
         if self.tools.below_floor:
             notes.append(f"pg_dump {self.tools.version} is older than the last security round of its major version")
         return iter(notes)
