@@ -90,6 +90,22 @@ def unreadable_large_objects(session: Session) -> int:
     )
 
 
+def left_out(session: Session) -> list[str]:
+    """What pg_dump leaves out where the role is no superuser, without failing, as sentences."""
+    if session.value("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"):
+        return []
+    subscriptions = session.value("""
+        SELECT count(subname) FROM pg_catalog.pg_subscription
+        WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())""")
+    mappings = session.value("SELECT count(*) FROM pg_catalog.pg_user_mappings WHERE umoptions IS NULL")
+    told = []
+    if subscriptions:
+        told.append(f"subscriptions are left out ({subscriptions}): only a superuser may read them")
+    if mappings:
+        told.append(f"user mappings ({mappings}) are without options such as passwords: the backup role sees none")
+    return told
+
+
 def sequences(session: Session) -> list[Sequence]:
     """Every sequence with the value it stands at."""
     found = session.rows(f"SELECT n.nspname, c.relname {_FROM} WHERE c.relkind = 'S' AND {_OURS} ORDER BY 1, 2")
