@@ -22,7 +22,7 @@ from pgproof.errors import Busy, Damaged, PgproofError, ProgramFailed, QueryFail
 from pgproof.evidence import Count
 from pgproof.manifest import BlockKind, Codec, Database, Evidence, Kind, Server
 from pgproof.postgres import archive, catalog, server
-from pgproof.postgres.rows import Rows
+from pgproof.postgres.rows import Rows, open_rows
 from pgproof.postgres.server import Address, Session, Wire
 from pgproof.postgres.snapshot import LOCK_SECONDS, Moved, Snapshot, exported
 from pgproof.postgres.tools import Tools, for_dump
@@ -221,7 +221,7 @@ class _Run:
 
     def connection(self) -> Rows:
         """A connection for rows."""
-        return Rows(self.wire, settings=self.range_settings | {"lock_timeout": str(_QUEUE_SECONDS * 1000)})
+        return open_rows(self.wire, settings=self.range_settings | {"lock_timeout": str(_QUEUE_SECONDS * 1000)})
 
     @contextlib.contextmanager
     def joined(self, rows: Rows) -> Iterator[None]:
