@@ -5,7 +5,9 @@ one. What a killed restore left is known by its name and dropped by the next.
 """
 
 import contextlib
+import re
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
 from pgproof.evidence import compare_counts
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres import catalog, roles
-from pgproof.postgres.server import Address, Session, connect
+from pgproof.postgres.server import Address, Closed, Session, connect
 from pgproof.postgres.sql import literal, name
 from pgproof.postgres.tools import Tools, for_dump
 from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, codec_of, replay, select
@@ -24,6 +26,8 @@ from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
 
 _MARK = "_restoring_"
+_OURS = rf"{_MARK}(?P<tag>[0-9a-z]+\.\d+\.\d*)\.[0-9a-f]{{4}}"
+_LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
 
@@ -114,9 +118,10 @@ def _new_roles(session: Session, reading: Reading, made: Plan) -> Iterator[list[
     if not made.missing_roles:
         yield []
         return
+    globals_text = reading.content(reading.manifest.part("globals.sql"))
+    notes = roles.create(session, globals_text, made.missing_roles, codec_of(reading.manifest))
     try:
-        globals_text = reading.content(reading.manifest.part("globals.sql"))
-        yield roles.create(session, globals_text, made.missing_roles, codec_of(reading.manifest))
+        yield notes
     except BaseException:
         for role in made.missing_roles:
             with contextlib.suppress(PgproofError):
@@ -129,7 +134,7 @@ def _maintenance(target: Address) -> Iterator[Session]:
     """A session on the target server that stands in the way of no database: in `postgres`, else `template1`."""
     try:
         session = connect(target, "postgres")
-    except PgproofError:
+    except Closed:
         session = connect(target, "template1")
     with session:
         yield session
@@ -212,7 +217,7 @@ def _steps(
 ) -> tuple[str, ...]:
     steps = [f"check the stored bytes of {manifest.id} against their hashes"]
     steps += [f"create the roles {', '.join(missing)}"] if missing else []
-    steps.append(f"make a new database and restore {len(selection.tables)} tables with {rows} rows into it")
+    steps.append(f"make a new database and restore {len(selection.tables):,} tables with {rows:,} rows into it")
     steps += [f"leave out {text}: what it refers to is not chosen" for text in selection.left_out]
     steps.append("count the rows against what the backup's snapshot gave")
     steps += [f"rename {database} to {aside}, where it stays"] if aside else []
@@ -227,18 +232,28 @@ def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> I
     temporary = _short(made.database, f"{_MARK}{process.identity().tag}.{secrets.token_hex(2)}")
     owner = made.manifest.database.owner if owners else None
     statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
+    # As long as this lock is held somebody works on the database; it ends with the session, however that ends.
+    session.run(f"SELECT pg_catalog.pg_advisory_lock({_LOCKS}, {_lock_key(temporary)})")
+    try:
+        _create(session, statement)
+        yield temporary
+    except BaseException:
+        with contextlib.suppress(PgproofError):
+            _drop(session, target.to(temporary))
+        raise
+
+
+def _create(session: Session, statement: str) -> None:
     try:
         session.run(statement)
     except QueryFailed as error:
         raise Refused(
             f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
         ) from error
-    try:
-        yield temporary
-    except BaseException:
-        with contextlib.suppress(PgproofError):
-            _drop(session, target.to(temporary))
-        raise
+
+
+def _lock_key(database: str) -> int:
+    return zlib.crc32(database.encode()) >> 1
 
 
 def _drop(session: Session, database: Address) -> None:
@@ -291,12 +306,19 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
 
 
 def _sweep(session: Session, target: Address) -> None:
-    """Drop what restores left that were killed: by its name, only where their process is gone for certain."""
-    found = session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE %s", [f"%{_MARK}%"])
-    for (database,) in found:
-        if process.is_gone_by(database.rpartition(_MARK)[2].rpartition(".")[0]):
+    """Drop what restores left that were killed: by its name, and only where nobody works on it any more."""
+    for (database,) in session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE %s", [f"%{_MARK}%"]):
+        match = re.search(_OURS + r"\Z", database)
+        if match and (process.is_gone_by(match["tag"]) or not _worked_on(session, database)):
             with contextlib.suppress(PgproofError):
                 _drop(session, target.to(database))
+
+
+def _worked_on(session: Session, database: str) -> bool:
+    """Whether the session that made it is there still: also that of another host, where a process says nothing."""
+    held = """SELECT count(*) FROM pg_catalog.pg_locks
+        WHERE locktype = 'advisory' AND classid::int8 = %s AND objid::int8 = %s AND objsubid = 2"""
+    return bool(session.value(held, [_LOCKS, _lock_key(database)]))
 
 
 def _short(database: str, ending: str) -> str:

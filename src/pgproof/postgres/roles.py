@@ -1,9 +1,10 @@
 """Roles from the text of `pg_dumpall --globals-only`: statements one by one, never through psql."""
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator
 
-from pgproof.errors import QueryFailed
+from pgproof.errors import PgproofError, QueryFailed
 from pgproof.postgres.server import Session
 
 _DUPLICATE = "42710"
@@ -55,8 +56,20 @@ def load(session: Session, text: bytes) -> list[str]:
 
 def create(session: Session, text: bytes, wanted: Collection[str], codec: str) -> list[str]:
     """Make the `wanted` roles with their attributes and passwords, and their memberships among one another
-    and in roles that are there; returns what was left out. Raises QueryFailed.
+    and in roles that are there: all of it or nothing. Returns what was left out. Raises QueryFailed.
     """
+    session.run("BEGIN")
+    try:
+        left_out = _create(session, text, wanted, codec)
+        session.run("COMMIT")
+    except BaseException:
+        with contextlib.suppress(PgproofError):
+            session.run("ROLLBACK")
+        raise
+    return left_out
+
+
+def _create(session: Session, text: bytes, wanted: Collection[str], codec: str) -> list[str]:
     have = {one for (one,) in session.rows("SELECT rolname FROM pg_catalog.pg_roles")} | set(wanted)
     left_out = []
     for statement in statements(text):

@@ -28,6 +28,7 @@ from pgproof.secret import Secret
 from pgproof.stream import process
 
 START_SECONDS = 60
+_UNCLAIMED_SECONDS = 60
 _PREFIX = "pgproof-scratch-"
 _FOREVER = 10.0 * 365 * 24 * 3600
 
@@ -97,15 +98,30 @@ def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = No
 
 
 def sweep(below: str | None = None) -> int:
-    """Remove what killed runs left behind; returns how many."""
+    """Remove what killed runs left behind, servers and folders; returns how many."""
     count = 0
     for folder in Path(below or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, ValueError, TypeError):
-            owner = process.Identity(**json.loads((folder / "owner.json").read_text()))
-            if process.is_gone(owner):
+            if _abandoned(folder):
+                _end_server(folder)
                 shutil.rmtree(folder, ignore_errors=True)
                 count += 1
     return count
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether its owner is gone for certain; a folder without one is about to get one, in no time."""
+    if not (folder / "owner.json").exists():
+        return time.time() - folder.stat().st_mtime > _UNCLAIMED_SECONDS
+    return process.is_gone(process.Identity(**json.loads((folder / "owner.json").read_text())))
+
+
+def _end_server(folder: Path) -> None:
+    """End the server of a dead owner: one that was killed before the kernel knew that they die together."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+        if Path(f"/proc/{pid}/cwd").resolve() == (folder / "data").resolve():
+            os.kill(pid, signal.SIGKILL)
 
 
 @cache
@@ -175,7 +191,9 @@ def _as_nobody(*more: str) -> list[str]:
 
 
 def _claim(folder: Path) -> None:
-    (folder / "owner.json").write_text(json.dumps(asdict(process.identity())))
+    new = folder / "owner.new"
+    new.write_text(json.dumps(asdict(process.identity())))
+    new.rename(folder / "owner.json")
     if os.geteuid() == 0:
         os.chown(folder, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
 
@@ -197,7 +215,7 @@ def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     ]
     argv += ["--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}"]
     try:
-        process.run(process.Program([*_as_nobody(), *argv], deadline=120, cwd=str(folder)))
+        process.run(process.Program([*_as_nobody("--pdeathsig", "KILL"), *argv], deadline=120, cwd=str(folder)))
     except PgproofError as error:
         raise NotProven(f"a throw-away server cannot be made: {error.message}", hint=_room(folder)) from error
     finally:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from pgproof.cli import render
 from pgproof.cli.app import app
 from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, settings
 from pgproof.cli.watch import watching
@@ -103,7 +104,8 @@ def restore(
 
 
 def _told(done: "Restored", seconds: float) -> str:
-    lines = [f"Done in {seconds:.1f} s: database {done.database} has {done.tables} tables with {done.rows:,} rows."]
+    what = f"{render.count(done.tables, 'table')} with {render.count(done.rows, 'row')}"
+    lines = [f"Done in {seconds:.1f} s: database {done.database} has {what}."]
     lines += [f"  left out: {one}" for one in done.left_out]
     lines += [f"  {note}" for note in done.notes]
     lines += [f"  The old database is now {done.aside}. It stays until you drop it."] if done.aside else []
