@@ -14,7 +14,7 @@ from tests.bad_input.conftest import MAJOR, fill, refused
 from tests.conftest import Program, Servers
 
 NAMES = [
-    "it's \"quoted\"",
+    'it\'s "quoted"',
     "with spaces  inside ",
     "a=b dbname=postgres",
     "new\nline\ttab",
@@ -94,9 +94,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("encoding", ODD)
-def test_encodings(
-    servers: Servers, program: Program, databases: Callable[[str], Address], encoding: str
-) -> None:
+def test_encodings(servers: Servers, program: Program, databases: Callable[[str], Address], encoding: str) -> None:
     _, data, table = ODD[encoding]
     source = servers.database(MAJOR, options=f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
     with connect(source) as session:
@@ -105,7 +103,7 @@ def test_encodings(
             b'COMMENT ON TABLE public."' + table + b"\" IS E'" + table + b"';"
             b"CREATE TYPE public.word AS ENUM ('" + table + b"'); CREATE TABLE public.words (word public.word);"
             b"INSERT INTO public.words VALUES ('" + table + b"');"
-            b'CREATE SEQUENCE public."s ' + table + b"\" START 42;"
+            b'CREATE SEQUENCE public."s ' + table + b'" START 42;'
             b"SELECT nextval('public.\"s " + table + b"\"')"
         )
         literal = f"'\\x{data.hex()}'::bytea"

@@ -172,11 +172,13 @@ def _fits(session: Session, manifest: Manifest, wish: Wish) -> None:
 
 def _missing_roles(session: Session, manifest: Manifest, wish: Wish) -> tuple[str, ...]:
     have = {one for (one,) in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
-    missing = tuple(role for role in manifest.database.roles if role not in have) if wish.manner.owners else ()
+    named = manifest.database.roles if wish.manner.owners else manifest.database.required_roles
+    missing = tuple(role for role in named if role not in have)
     if missing and not wish.create_roles:
+        instead = ", or --no-owner to do without owners and grants" if wish.manner.owners else ": policies name them"
         raise Refused(
             f"the target lacks the roles {', '.join(missing)}",
-            hint="add --create-roles to make them from the backup, or --no-owner to do without owners and grants",
+            hint=f"add --create-roles to make them from the backup{instead}",
         )
     return missing
 

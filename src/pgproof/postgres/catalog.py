@@ -245,6 +245,7 @@ def database(session: Session) -> Database:
         size=size,
         extensions=dict(session.rows("SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1")),
         roles=_roles(session, owner),
+        required_roles=_required_roles(session),
         tablespaces=_tablespaces(session),
         settings=_settings(session),
         comment=comment or "",
@@ -280,6 +281,14 @@ def _roles(session: Session, owner: str) -> tuple[str, ...]:
         UNION SELECT r.rolname FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
         WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())""")
     return tuple(sorted({owner, *(role for (role,) in found if not role.startswith("pg_"))}))
+
+
+def _required_roles(session: Session) -> tuple[str, ...]:
+    """Roles that stand in statements themselves: policies and user mappings name them."""
+    found = session.rows("""
+        SELECT r.rolname FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles)
+        UNION SELECT usename FROM pg_catalog.pg_user_mappings WHERE umuser <> 0 ORDER BY 1""")
+    return tuple(role for (role,) in found if not role.startswith("pg_"))
 
 
 def _tablespaces(session: Session) -> tuple[str, ...]:
