@@ -114,6 +114,7 @@ class _Drill:
             *compare_counts({table.label: table.rows for table in self.manifest.evidence.tables}, done.digests),
             *compare_digests(done.digests, found),
             *self._sequences(),
+            *self._large_objects(),
             *self._schema(schema),
             *self._indexes(),
         ]
@@ -168,6 +169,13 @@ class _Drill:
             for one in self.manifest.evidence.sequences
             if (after := found.get((one.schema, one.name))) != one
         ]
+
+    def _large_objects(self) -> list[Difference]:
+        """How many there are: digests are of contents, and an empty one has none."""
+        before = self.manifest.evidence.large_objects.rows
+        with connect(self.address) as session:
+            after = catalog.large_objects(session).rows
+        return [] if before == after else [Difference(LARGE_OBJECTS, f"{before} were read, {after} are restored")]
 
     def _indexes(self) -> list[Difference]:
         """Indexes that are invalid after the restore; none can be, as pg_restore makes them anew."""

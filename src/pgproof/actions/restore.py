@@ -17,10 +17,10 @@ from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
 from pgproof.evidence import compare_counts
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres import catalog, roles
-from pgproof.postgres.server import Address, Session, connect
+from pgproof.postgres.server import Address, Closed, Session, connect
 from pgproof.postgres.sql import literal, name
 from pgproof.postgres.tools import Tools, for_dump
-from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, replay, select
+from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, codec_of, replay, select
 from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
@@ -80,7 +80,7 @@ def plan(
     manifest = reading.manifest
     database = target.database
     with _maintenance(target) as session:
-        _fits(session, manifest)
+        _fits(session, manifest, wish)
         tools = for_dump(max(int(manifest.tools["pg_dump"].split(".")[0]), manifest.server.major), installed)
         part = manifest.part("schema.dump")
         reading.check_stored(part)
@@ -100,19 +100,33 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
     with _maintenance(target) as session:
         _sweep(session, target)
         with (
-            _new_roles(session, reading, made.missing_roles),
+            _new_roles(session, reading, made) as notes,
             _temporary(session, target, made, wish.manner.owners) as temporary,
         ):
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
             _check_rows(reading.manifest, done, made)
             _finish(session, temporary, made, wish)
-    notes = (
-        ()
-        if made.selection.whole or not reading.manifest.evidence.large_objects.rows
-        else ("large objects were left out",)
-    )
-    return Restored(reading.manifest.id, made.database, made.aside, made.tables, made.rows, done.left_out, notes)
+    if reading.manifest.evidence.large_objects.rows and not made.selection.whole:
+        notes.append("large objects were left out")
+    return Restored(reading.manifest.id, made.database, made.aside, made.tables, made.rows, done.left_out, tuple(notes))
+
+
+@contextmanager
+def _new_roles(session: Session, reading: Reading, made: Plan) -> Iterator[list[str]]:
+    """The roles that the target lacks, dropped again if the restore fails; gives what is to be said of them."""
+    if not made.missing_roles:
+        yield []
+        return
+    globals_text = reading.content(reading.manifest.part("globals.sql"))
+    notes = roles.create(session, globals_text, made.missing_roles, codec_of(reading.manifest))
+    try:
+        yield notes
+    except BaseException:
+        for role in made.missing_roles:
+            with contextlib.suppress(PgproofError):
+                session.run(f"DROP ROLE IF EXISTS {name(role)}")
+        raise
 
 
 @contextmanager
@@ -120,13 +134,13 @@ def _maintenance(target: Address) -> Iterator[Session]:
     """A session on the target server that stands in the way of no database: in `postgres`, else `template1`."""
     try:
         session = connect(target, "postgres")
-    except PgproofError:
+    except Closed:
         session = connect(target, "template1")
     with session:
         yield session
 
 
-def _fits(session: Session, manifest: Manifest) -> None:
+def _fits(session: Session, manifest: Manifest, wish: Wish) -> None:
     """Refuse a server that is older than the backup's, or lacks what the backup needs."""
     major = session.version_num // 10000
     if major < manifest.server.major:
@@ -146,6 +160,13 @@ def _fits(session: Session, manifest: Manifest) -> None:
         raise Refused(
             f"the target lacks the extensions {versions}",
             hint="install their packages on the target's host",
+        )
+    spaces = {one for (one,) in session.rows("SELECT spcname FROM pg_catalog.pg_tablespace")}
+    absent = [one for one in manifest.database.tablespaces if one not in spaces] if wish.manner.tablespaces else []
+    if absent:
+        raise Refused(
+            f"the target lacks the tablespaces {', '.join(absent)}",
+            hint="make them with CREATE TABLESPACE, or add --no-tablespaces to put everything into the default one",
         )
 
 
@@ -194,27 +215,12 @@ def _steps(
 ) -> tuple[str, ...]:
     steps = [f"check the stored bytes of {manifest.id} against their hashes"]
     steps += [f"create the roles {', '.join(missing)}"] if missing else []
-    steps.append(f"make a new database and restore {len(selection.tables)} tables with {rows} rows into it")
+    steps.append(f"make a new database and restore {len(selection.tables):,} tables with {rows:,} rows into it")
     steps += [f"leave out {text}: what it refers to is not chosen" for text in selection.left_out]
     steps.append("count the rows against what the backup's snapshot gave")
     steps += [f"rename {database} to {aside}, where it stays"] if aside else []
     steps.append(f"give the new database the name {database}")
     return tuple(steps)
-
-
-@contextmanager
-def _new_roles(session: Session, reading: Reading, missing: tuple[str, ...]) -> Iterator[None]:
-    """Roles that the target lacks, gone again when the restore fails."""
-    if not missing:
-        yield
-        return
-    roles.create(session, reading.content(reading.manifest.part("globals.sql")), missing)
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(PgproofError):
-            session.run("DROP ROLE " + ", ".join(map(name, missing)))
-        raise
 
 
 @contextmanager
@@ -276,7 +282,7 @@ def _check_rows(manifest: Manifest, done: Replayed, made: Plan) -> None:
 
 def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
     """Settings of the database, then the switch: two renames, in one transaction."""
-    for statement in catalog.database_statements(temporary, made.manifest.database) if wish.manner.owners else []:
+    for statement in catalog.database_statements(temporary, made.manifest.database, owners=wish.manner.owners):
         session.run(statement)
     comment = literal(made.manifest.database.comment) if made.manifest.database.comment else "NULL"
     if made.aside and wish.disconnect:

@@ -5,6 +5,7 @@ defines can stand in for them.
 """
 
 import graphlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -132,6 +133,18 @@ def to_analyze(session: Session) -> list[str]:
     return [qualified(*row) for row in found]
 
 
+def left_out(session: Session) -> list[str]:
+    """What pg_dump leaves out in silence because this role is no superuser, as sentences."""
+    if session.value("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"):
+        return []
+    subscriptions = session.value("""
+        SELECT count(*) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+        WHERE d.datname = current_database()""")
+    hidden = session.value("SELECT count(*) FROM pg_catalog.pg_user_mappings WHERE umoptions IS NULL")
+    said = [f"{subscriptions} subscriptions are not in it: only a superuser may read them"] if subscriptions else []
+    return said + ([f"{hidden} user mappings may be without options: only a superuser reads them"] if hidden else [])
+
+
 def invalid_indexes(session: Session) -> list[str]:
     found = session.rows(f"""
         SELECT n.nspname, c.relname {_FROM} JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
@@ -216,6 +229,7 @@ def database(session: Session) -> Database:
         size=size,
         extensions=dict(session.rows("SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1")),
         roles=_roles(session, owner),
+        tablespaces=_tablespaces(session),
         settings=_settings(session),
         comment=comment or "",
         grants=_grants(session) if granted else None,
@@ -241,12 +255,23 @@ def _locale_columns(version_num: int) -> tuple[str, str]:
 
 
 def _roles(session: Session, owner: str) -> tuple[str, ...]:
-    """Every role that the dump will name: owners, grantees, those in policies."""
+    """Every role that the dump will name: owners, grantees, those in policies; and of the database itself."""
     found = session.rows("""
         SELECT DISTINCT r.rolname FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
         WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-        AND s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())""")
+        AND (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) = CASE
+            WHEN s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass THEN s.objid ELSE s.dbid END
+        UNION SELECT r.rolname FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+        WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())""")
     return tuple(sorted({owner, *(role for (role,) in found if not role.startswith("pg_"))}))
+
+
+def _tablespaces(session: Session) -> tuple[str, ...]:
+    """Those that tables and indexes lie in, but for the default one."""
+    found = session.rows(f"""
+        SELECT DISTINCT t.spcname {_FROM} JOIN pg_catalog.pg_tablespace t ON t.oid = c.reltablespace
+        WHERE t.spcname <> 'pg_global' AND {_OURS} ORDER BY 1""")
+    return tuple(one for (one,) in found)
 
 
 def _grants(session: Session) -> tuple[tuple[str, str, bool], ...]:
@@ -280,15 +305,19 @@ def create_database(new: str, like: Database, *, owner: str | None, version_num:
     return " ".join(words)
 
 
-def database_statements(new: str, like: Database) -> list[str]:
-    """What belongs to a database and is not in its dump: connection limit, settings, grants."""
+def database_statements(new: str, like: Database, *, owners: bool) -> list[str]:
+    """What belongs to a database and is not in its dump: connection limit, settings; with `owners` also
+    settings for roles, and grants.
+    """
     made = []
     if like.connection_limit != -1:
         made.append(f"ALTER DATABASE {name(new)} CONNECTION LIMIT {like.connection_limit}")
     for role, key, value in like.settings:
+        if role and not owners:
+            continue
         whose = f"ROLE {name(role)} IN DATABASE" if role else "DATABASE"
         made.append(f"ALTER {whose} {name(new)} SET {key} TO {_setting(key, value)}")
-    if like.grants is not None:
+    if owners and like.grants is not None:
         made.append(f"REVOKE ALL ON DATABASE {name(new)} FROM PUBLIC")
         for right, grantee, option in like.grants:
             to = name(grantee) if grantee else "PUBLIC"
@@ -297,12 +326,17 @@ def database_statements(new: str, like: Database) -> list[str]:
 
 
 def _setting(key: str, value: str) -> str:
-    """Lists are stored already quoted, other values bare (pg_dump's makeAlterConfigCommand knows the same)."""
-    lists = (
-        "search_path",
-        "local_preload_libraries",
-        "session_preload_libraries",
-        "temp_tablespaces",
-        "datestyle",
-    )
-    return value if key.lower() in lists and value else literal(value)
+    """Lists of names are stored quoted as in SQL (GUC_LIST_QUOTE; pg_dump's makeAlterConfigCommand knows the
+    same): each name becomes a string constant, as an empty one cannot be written as a name.
+    """
+    if key.lower() not in _NAME_LISTS:
+        return literal(value)
+    return ", ".join(literal(_unquoted(one)) for one in _LISTED.findall(value)) or literal("")
+
+
+_NAME_LISTS = ("search_path", "local_preload_libraries", "session_preload_libraries", "temp_tablespaces")
+_LISTED = re.compile(r'"(?:[^"]|"")*"|[^\s,"]+')
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1].replace('""', '"') if word.startswith('"') else word

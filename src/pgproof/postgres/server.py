@@ -45,6 +45,10 @@ SETTINGS: dict[str, str] = {
 _NEWER_SETTINGS = ((140000, "idle_session_timeout", "0"), (170000, "transaction_timeout", "0"))
 
 
+class Closed(Unreachable):
+    """The server answers, and this database is not there or does not let this role in: another may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """How to reach a database: a libpq connection string or URL, the password apart from it."""
@@ -314,10 +318,12 @@ def _unreachable(address: Address, said: str) -> PgproofError:
     where = address.describe()
     for mark, text, hint in _REFUSALS:
         if mark in said:
-            return Unreachable(f"{text} ({where})", hint=hint)
+            kind = Closed if mark in _OF_ONE_DATABASE else Unreachable
+            return kind(f"{text} ({where})", hint=hint)
     return Unreachable(f"cannot connect to {where}: {first}", hint="is the server up, and host and port right?")
 
 
+_OF_ONE_DATABASE = ("permission denied for database", "not currently accepting connections", "does not exist")
 _REFUSALS = (
     (
         "password authentication failed",
@@ -333,6 +339,16 @@ _REFUSALS = (
         "no pg_hba.conf entry",
         "the server does not let this host and user in",
         "add a line to pg_hba.conf and reload",
+    ),
+    (
+        "permission denied for database",
+        "the role may not connect to the database",
+        "as its owner: GRANT CONNECT ON DATABASE ... TO ...",
+    ),
+    (
+        "not currently accepting connections",
+        "the database lets nobody in",
+        "as a superuser: ALTER DATABASE ... ALLOW_CONNECTIONS true",
     ),
     ("does not exist", "the database or role does not exist", "was it renamed or dropped? check the URL"),
     ("too many clients", "the server has no connection left", "raise max_connections or try again later"),

@@ -117,6 +117,7 @@ class _Run:
         notes = (
             [] if may_read else ["globals.sql holds roles without their passwords: the backup role may not read them"]
         )
+        notes += catalog.left_out(self.snapshot.session)
         if self.tools.below_floor:
             notes.append(f"pg_dump {self.tools.version} is older than the last security round of its major version")
         return iter(notes)
@@ -131,20 +132,22 @@ class _Run:
         found = catalog.sequences(self.snapshot.session)
         with archive.in_memory(schema) as (fd, path):
             late = archive.event_triggers(entries)
-            before = text.section(self.tools, path, fd, "pre-data")
+            before = text.section(self.tools, path, fd, "pre-data", identity.major)
             guard = text.opening(database, identity).encode(codec, "replace")
             self._append(out, itertools.chain([guard], before), "before")
             evidence = self._write_rows(out, workers)
             objects = self._write_large_objects(out)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
             self._append(out, statements, "sequences")
-            after = text.section(self.tools, path, fd, "post-data", archive.list_file(entries, but=late))
+            after = text.section(
+                self.tools, path, fd, "post-data", identity.major, archive.list_file(entries, but=late)
+            )
             views = catalog.materialized_views(self.snapshot.session)
             refresh = [
                 line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)
             ]
             last = archive.list_file(entries, only=late)
-            triggers = text.section(self.tools, path, fd, "post-data", last) if late else iter(())
+            triggers = text.section(self.tools, path, fd, "post-data", identity.major, last) if late else iter(())
             self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
         refreshed = tuple((view.schema, view.name) for view in views)
         return replace(evidence, sequences=tuple(found), large_objects=objects, refreshed=refreshed)
