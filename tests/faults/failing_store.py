@@ -16,7 +16,9 @@ Mode = Literal["before", "after", "gone", "short", "flipped"]
 
 @dataclass
 class FailingStore:
-    """`number` counts from 1; 0 never fails. `calls` says what was asked; `hit` what went wrong; `spoiled`, that a reader got wrong bytes."""
+    """`number` counts from 1; 0 never fails. `calls` says what was asked; `hit` what went wrong;
+    `spoiled`, that a reader got wrong bytes.
+    """
 
     inner: Store
     number: int = 0

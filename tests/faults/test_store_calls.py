@@ -6,9 +6,10 @@ was lost, or for good from then on; a stream may also end too soon or give a wro
 """
 
 import itertools
+import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,13 +23,14 @@ from pgproof.actions.verify import reading, verify
 from pgproof.errors import PgproofError
 from pgproof.job import Job
 from pgproof.manifest import Codec, Kind, Manifest, Part, Server
-from pgproof.postgres.server import Address
+from pgproof.postgres.server import Address, connect
+from pgproof.postgres.sql import name as quoted
 from pgproof.repository import GRACE, Repository
 from pgproof.retention import Policy
 from pgproof.secret import Secret
 from pgproof.sources.dump import Dump
 from pgproof.sources.replay import Choice, Manner
-from pgproof.sources.source import Captured
+from pgproof.sources.source import Captured, Source
 from pgproof.stores.directory import DirectoryStore
 from pgproof.stream.blocks import text_blocks
 from pgproof.stream.encrypt import Key
@@ -87,8 +89,8 @@ def replayer(source: Address, tmp_path_factory: pytest.TempPathFactory) -> Repla
     return Replayer(tuple((part, read.content(part)) for part in made.parts), captured)
 
 
-def job(repository: Repository, source: object, key: Key | None = None, policy: Policy | None = None) -> Job:
-    return Job("db", Address("dbname=x"), source, repository, key or Key(), policy or Policy())  # type: ignore[arg-type]
+def job(repository: Repository, source: Source, key: Key | None = None, policy: Policy | None = None) -> Job:
+    return Job("db", Address("dbname=x"), source, repository, key or Key(), policy or Policy())
 
 
 def repository(root: Path, number: int = 0, mode: Mode = "before", now: datetime = LATER) -> Repository:
@@ -226,7 +228,7 @@ def test_prune(tmp_path: Path, replayer: Replayer, mode: Mode) -> None:
         # What is half deleted is an orphan, and swept once the grace time is over.
         for path in root.rglob("*"):
             stale = (NOW - 2 * GRACE).timestamp()
-            __import__("os").utime(path, (stale, stale))
+            os.utime(path, (stale, stale))
         prune(job(repository(root), replayer, policy=policy), NOW, apply=True)
         assert listed(root) == kept, what
         assert {path.parent.parent.name for path in root.glob("*/*/*")} == {"db"}
@@ -307,8 +309,5 @@ def test_prove(captured: tuple[Path, Manifest], mode: Mode) -> None:
 
 
 def drop(server: Address, database: str) -> None:
-    from pgproof.postgres.server import connect
-    from pgproof.postgres.sql import name
-
     with connect(server) as session:
-        session.run(f"DROP DATABASE IF EXISTS {name(database)} WITH (FORCE)")
+        session.run(f"DROP DATABASE IF EXISTS {quoted(database)} WITH (FORCE)")
