@@ -79,9 +79,8 @@ def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = No
     `below` is the folder to make it in; its disk needs room for the whole database.
     """
     sweep(below)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=below))
+    folder = _folder(below)
     try:
-        _claim(folder)
         usable = reachable(tools)
         login = _Login(superuser, secrets.token_hex(24))
         _initdb(usable, folder, login)
@@ -97,10 +96,37 @@ def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = No
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _place(below: str | None) -> Path:
+    """Where throw-away servers live. Python's own choice falls back to other disks, and leaves files of its own."""
+    return Path(below or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
+
+
+def _folder(below: str | None) -> Path:
+    with _written(_place(below)):
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_place(below)))
+        try:
+            _claim(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return folder
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotProven(
+            f"a throw-away server cannot be made in {folder}: {error.strerror}",
+            hint=room(folder) if folder.is_dir() else "set TMPDIR to a folder that is there",
+        ) from error
+
+
 def sweep(below: str | None = None) -> int:
     """Remove what killed runs left behind, servers and folders; returns how many."""
     count = 0
-    for folder in Path(below or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in _place(below).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, ValueError, TypeError):
             if _abandoned(folder):
                 _end_server(folder)
@@ -200,10 +226,11 @@ def _claim(folder: Path) -> None:
 
 def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     secret = folder / "password"
-    secret.touch(0o600)
-    secret.write_text(login.password + "\n")
-    if os.geteuid() == 0:
-        os.chown(secret, pwd.getpwnam("nobody").pw_uid, -1)
+    with _written(folder):
+        secret.touch(0o600)
+        secret.write_text(login.password + "\n")
+        if os.geteuid() == 0:
+            os.chown(secret, pwd.getpwnam("nobody").pw_uid, -1)
     argv = [
         tools.program("initdb"),
         "-D",
@@ -217,7 +244,7 @@ def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     try:
         process.run(process.Program([*_as_nobody("--pdeathsig", "KILL"), *argv], deadline=120, cwd=str(folder)))
     except PgproofError as error:
-        raise NotProven(f"a throw-away server cannot be made: {error.message}", hint=_room(folder)) from error
+        raise NotProven(f"a throw-away server cannot be made: {error.message}", hint=room(folder)) from error
     finally:
         secret.unlink()
 
@@ -260,9 +287,10 @@ def _wait(child: process.Child, address: Address, folder: Path) -> None:
                 time.sleep(0.05)
                 continue
         log = (folder / "server.log").read_text(errors="replace")[-2000:] + child.tail
-        raise NotProven(f"the throw-away server does not start: {log.strip()}", hint=_room(folder))
+        raise NotProven(f"the throw-away server does not start: {log.strip()}", hint=room(folder))
 
 
-def _room(folder: Path) -> str:
+def room(folder: Path) -> str:
+    """The hint for a drill that found no space."""
     free = shutil.disk_usage(folder).free
     return f"{folder.parent} has {free >> 20} MB free; set TMPDIR to a folder on a larger disk"
