@@ -140,8 +140,8 @@ def contents(database: Address) -> list[object]:
         questions = [
             f"SELECT md5(string_agg(convert_to(text, getdatabaseencoding()), ''::bytea ORDER BY text)) FROM {rows}",
             f"SELECT md5(string_agg(array_::text, '|' ORDER BY text)) FROM {rows}",
-            "SELECT md5(string_agg(convert_to(relname::text, getdatabaseencoding()), ''::bytea ORDER BY relname)) "
-            "FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+            """SELECT md5(string_agg(convert_to(relname::text, getdatabaseencoding()), ''::bytea ORDER BY relname))
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace""",
             f"SELECT md5(obj_description('{rows.replace(chr(39), chr(39) * 2)}'::regclass))",
             "SELECT md5(string_agg(word::text, '')) FROM public.words",
             "SELECT getdatabaseencoding()",

@@ -195,7 +195,8 @@ def _aside(session: Session, target: Address, database: str, wish: Wish, now: da
             hint="restore to another name, or add --replace: the old database then stays, under a new name",
         )
     others = session.rows(
-        "SELECT pid, usename, application_name FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid NOT IN (%s, %s)",
+        """SELECT pid, usename, application_name FROM pg_catalog.pg_stat_activity
+        WHERE datname = %s AND pid NOT IN (%s, %s)""",
         [database, session.backend, ours],  # a session of ours that was closed just now may still be shown
     )
     if others and not wish.disconnect:

@@ -149,18 +149,6 @@ def to_analyze(session: Session) -> list[str]:
     return [qualified(*row) for row in found]
 
 
-def left_out(session: Session) -> list[str]:
-    """What pg_dump leaves out in silence because this role is no superuser, as sentences."""
-    if session.value("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"):
-        return []
-    subscriptions = session.value("""
-        SELECT count(*) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
-        WHERE d.datname = current_database()""")
-    hidden = session.value("SELECT count(*) FROM pg_catalog.pg_user_mappings WHERE umoptions IS NULL")
-    said = [f"{subscriptions} subscriptions are not in it: only a superuser may read them"] if subscriptions else []
-    return said + ([f"{hidden} user mappings may be without options: only a superuser reads them"] if hidden else [])
-
-
 def invalid_indexes(session: Session) -> list[str]:
     found = session.rows(f"""
         SELECT n.nspname, c.relname {_FROM} JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
