@@ -112,7 +112,7 @@ def archive_compression(run: Shell) -> str:
 
 def backups(database: str, compress: str, variants: Sequence[Variant], *, all_stock: bool) -> list[Contestant]:
     """Those that back `database` up; the plain script first."""
-    script, folder, custom = f"{database}-script.sql.gz", f"{database}-directory", f"{database}.custom"
+    script, folder = f"{database}-script.sql.gz", f"{database}-directory"
     found = [
         Contestant(SCRIPT, f"pg_dump {database} | gzip > {script}", script, f"gunzip -c {script}"),
         Contestant(
@@ -120,7 +120,6 @@ def backups(database: str, compress: str, variants: Sequence[Variant], *, all_st
         ),
     ]
     if all_stock:
-        found.append(Contestant("custom", f"pg_dump -Fc -f {custom} {database}", custom, f"pg_restore -f - {custom}"))
         found.append(Contestant("nothing", f"pg_dump {database} > /dev/null"))
     found += [_ours(variant) for variant in variants]
     return found

@@ -474,6 +474,7 @@ def test_without_secrets(tmp_path: Path) -> None:
         "sources.keycloak.checks": "keycloak",
         "sources.keycloak.jobs": "2",
         "sources.keycloak.compress": "gzip",
+        "sources.keycloak.lock_timeout": "60",
         "sources.keycloak.docker.container": "keycloak-db",
         "sources.keycloak.docker.volume": "exp_postgres_keycloak",
         "sources.keycloak.docker.services": "keycloak",

@@ -67,7 +67,7 @@ def _job(
     return Job(
         name=source.name,
         address=address,
-        source=Dump(source.name, address, codec=source.codec, jobs=source.jobs),
+        source=Dump(source.name, address, codec=source.codec, jobs=source.jobs, lock_seconds=source.lock_timeout),
         repository=repository,
         key=key,
         policy=settings.retention,

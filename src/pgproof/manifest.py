@@ -139,6 +139,8 @@ class Database:
     size: int = 0
     extensions: dict[str, str] = field(default_factory=dict)
     roles: tuple[str, ...] = ()
+    required_roles: tuple[str, ...] = ()
+    tablespaces: tuple[str, ...] = ()
     settings: tuple[tuple[str, str, str], ...] = ()  # role ('' for all), name, value
     comment: str = ""
     grants: tuple[tuple[str, str, bool], ...] | None = None

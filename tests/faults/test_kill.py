@@ -139,7 +139,7 @@ def mend(scene: Scene) -> None:
     for path in [*scene.program.store.rglob(f"{TEMPORARY}*"), *scene.program.store.rglob("lock.json")]:
         path.unlink()
     for path in scene.temporary.iterdir():
-        shutil.rmtree(path)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     for one in databases(scene.source) - scene.databases:
         drop(scene, one)
 

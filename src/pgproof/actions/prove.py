@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgproof.checks import Check
-from pgproof.errors import Damaged, NotProven, PgproofError, QueryFailed
+from pgproof.errors import Damaged, NotProven, PgproofError, QueryFailed, Unreachable
 from pgproof.evidence import Difference, compare_counts, compare_digests
 from pgproof.manifest import Manifest, Record, Sequence, TableProof
 from pgproof.postgres import archive, catalog, roles, server, tools
-from pgproof.postgres.scratch import Scratch, scratch
+from pgproof.postgres.scratch import Scratch, room, scratch
 from pgproof.postgres.server import Address, connect
 from pgproof.sources import text
 from pgproof.sources.replay import (
@@ -104,9 +104,10 @@ class _Drill:
         schema = self.reading.content(self.manifest.part("schema.dump"))
         try:
             done = self._replay(schema)
-        except NotProven:
+        except (NotProven, Unreachable):
             raise
         except PgproofError as error:
+            _refuse_blame(error, self.server)
             difference = Difference("the restore", f"failed: {error.message}")
             return _Outcome((difference,), tuple(remarks), (), {})
         found = self._digests()
@@ -114,6 +115,7 @@ class _Drill:
             *compare_counts({table.label: table.rows for table in self.manifest.evidence.tables}, done.digests),
             *compare_digests(done.digests, found),
             *self._sequences(),
+            *self._large_objects(),
             *self._schema(schema),
             *self._indexes(),
         ]
@@ -168,6 +170,13 @@ class _Drill:
             for one in self.manifest.evidence.sequences
             if (after := found.get((one.schema, one.name))) != one
         ]
+
+    def _large_objects(self) -> list[Difference]:
+        """How many there are: digests are of contents, and an empty one has none."""
+        before = self.manifest.evidence.large_objects.rows
+        with connect(self.address) as session:
+            after = catalog.large_objects(session).rows
+        return [] if before == after else [Difference(LARGE_OBJECTS, f"{before} were read, {after} are restored")]
 
     def _indexes(self) -> list[Difference]:
         """Indexes that are invalid after the restore; none can be, as pg_restore makes them anew."""
@@ -225,6 +234,20 @@ class _Drill:
                 else:
                     failed.append(Difference(f"check {check.name}", f"{check.text}: {said}"))
         return answers, failed, warned
+
+
+def _refuse_blame(error: PgproofError, server: Scratch) -> None:
+    """Raise NotProven where this machine, and not the backup, is why the restore failed."""
+    lacking = isinstance(error, QueryFailed) and error.sqlstate.startswith("53")
+    if lacking or any(mark in error.message for mark in _OURS):
+        raise NotProven(f"the drill could not be finished: {error.message}", hint=room(server.folder)) from error
+
+
+# What pg_restore says when the throw-away server, or pg_restore itself, lacks something: space, memory, its life.
+_OURS = (
+    *("No space left on device", "out of memory", "out of shared memory", "was killed by signal", "was stopped: it"),
+    *("server closed the connection", "the database system is", "terminating connection"),
+)
 
 
 def _ask(session: server.Session, check: Check) -> tuple[bool, str]:

@@ -5,7 +5,9 @@ one. What a killed restore left is known by its name and dropped by the next.
 """
 
 import contextlib
+import re
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +17,17 @@ from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
 from pgproof.evidence import compare_counts
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres import catalog, roles
-from pgproof.postgres.server import Address, Session, connect
+from pgproof.postgres.server import Address, Closed, Session, connect
 from pgproof.postgres.sql import literal, name
 from pgproof.postgres.tools import Tools, for_dump
-from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, replay, select
+from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, codec_of, replay, select
 from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
 
 _MARK = "_restoring_"
+_OURS = rf"{_MARK}(?P<tag>[0-9a-z]+\.\d+\.\d*)\.[0-9a-f]{{4}}"
+_LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
 
@@ -76,7 +80,7 @@ def plan(
     manifest = reading.manifest
     database = target.database
     with _maintenance(target) as session:
-        _fits(session, manifest)
+        _fits(session, manifest, wish)
         tools = for_dump(max(int(manifest.tools["pg_dump"].split(".")[0]), manifest.server.major), installed)
         part = manifest.part("schema.dump")
         reading.check_stored(part)
@@ -95,19 +99,34 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
         reading.check_all(progress)
     with _maintenance(target) as session:
         _sweep(session, target)
-        if made.missing_roles:
-            roles.create(session, reading.content(reading.manifest.part("globals.sql")), made.missing_roles)
-        with _temporary(session, target, made, wish.manner.owners) as temporary:
+        with (
+            _new_roles(session, reading, made) as notes,
+            _temporary(session, target, made, wish.manner.owners) as temporary,
+        ):
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
             _check_rows(reading.manifest, done, made)
             _finish(session, temporary, made, wish)
-    notes = (
-        ()
-        if made.selection.whole or not reading.manifest.evidence.large_objects.rows
-        else ("large objects were left out",)
-    )
-    return Restored(reading.manifest.id, made.database, made.aside, made.tables, made.rows, done.left_out, notes)
+    if reading.manifest.evidence.large_objects.rows and not made.selection.whole:
+        notes.append("large objects were left out")
+    return Restored(reading.manifest.id, made.database, made.aside, made.tables, made.rows, done.left_out, tuple(notes))
+
+
+@contextmanager
+def _new_roles(session: Session, reading: Reading, made: Plan) -> Iterator[list[str]]:
+    """The roles that the target lacks, dropped again if the restore fails; gives what is to be said of them."""
+    if not made.missing_roles:
+        yield []
+        return
+    globals_text = reading.content(reading.manifest.part("globals.sql"))
+    notes = roles.create(session, globals_text, made.missing_roles, codec_of(reading.manifest))
+    try:
+        yield notes
+    except BaseException:
+        for role in made.missing_roles:
+            with contextlib.suppress(PgproofError):
+                session.run(f"DROP ROLE IF EXISTS {name(role)}")
+        raise
 
 
 @contextmanager
@@ -115,13 +134,13 @@ def _maintenance(target: Address) -> Iterator[Session]:
     """A session on the target server that stands in the way of no database: in `postgres`, else `template1`."""
     try:
         session = connect(target, "postgres")
-    except PgproofError:
+    except Closed:
         session = connect(target, "template1")
     with session:
         yield session
 
 
-def _fits(session: Session, manifest: Manifest) -> None:
+def _fits(session: Session, manifest: Manifest, wish: Wish) -> None:
     """Refuse a server that is older than the backup's, or lacks what the backup needs."""
     major = session.version_num // 10000
     if major < manifest.server.major:
@@ -142,15 +161,24 @@ def _fits(session: Session, manifest: Manifest) -> None:
             f"the target lacks the extensions {versions}",
             hint="install their packages on the target's host",
         )
+    spaces = {one for (one,) in session.rows("SELECT spcname FROM pg_catalog.pg_tablespace")}
+    absent = [one for one in manifest.database.tablespaces if one not in spaces] if wish.manner.tablespaces else []
+    if absent:
+        raise Refused(
+            f"the target lacks the tablespaces {', '.join(absent)}",
+            hint="make them with CREATE TABLESPACE, or add --no-tablespaces to put everything into the default one",
+        )
 
 
 def _missing_roles(session: Session, manifest: Manifest, wish: Wish) -> tuple[str, ...]:
     have = {one for (one,) in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
-    missing = tuple(role for role in manifest.database.roles if role not in have) if wish.manner.owners else ()
+    named = manifest.database.roles if wish.manner.owners else manifest.database.required_roles
+    missing = tuple(role for role in named if role not in have)
     if missing and not wish.create_roles:
+        instead = ", or --no-owner to do without owners and grants" if wish.manner.owners else ": policies name them"
         raise Refused(
             f"the target lacks the roles {', '.join(missing)}",
-            hint="add --create-roles to make them from the backup, or --no-owner to do without owners and grants",
+            hint=f"add --create-roles to make them from the backup{instead}",
         )
     return missing
 
@@ -160,15 +188,16 @@ def _aside(session: Session, target: Address, database: str, wish: Wish, now: da
     if not session.rows("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [database]):
         return None
     with connect(target) as inside:
-        tables = len(catalog.tables(inside))
+        tables, ours = len(catalog.tables(inside)), inside.backend
     if tables and not wish.replace:
         raise Refused(
             f"the database {database} exists and has {tables} tables",
             hint="restore to another name, or add --replace: the old database then stays, under a new name",
         )
     others = session.rows(
-        "SELECT pid, usename, application_name FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> %s",
-        [database, session.backend],
+        """SELECT pid, usename, application_name FROM pg_catalog.pg_stat_activity
+        WHERE datname = %s AND pid NOT IN (%s, %s)""",
+        [database, session.backend, ours],  # a session of ours that was closed just now may still be shown
     )
     if others and not wish.disconnect:
         who = "; ".join(f"process {pid} ({user}, {application or 'unnamed'})" for pid, user, application in others[:5])
@@ -189,7 +218,7 @@ def _steps(
 ) -> tuple[str, ...]:
     steps = [f"check the stored bytes of {manifest.id} against their hashes"]
     steps += [f"create the roles {', '.join(missing)}"] if missing else []
-    steps.append(f"make a new database and restore {len(selection.tables)} tables with {rows} rows into it")
+    steps.append(f"make a new database and restore {len(selection.tables):,} tables with {rows:,} rows into it")
     steps += [f"leave out {text}: what it refers to is not chosen" for text in selection.left_out]
     steps.append("count the rows against what the backup's snapshot gave")
     steps += [f"rename {database} to {aside}, where it stays"] if aside else []
@@ -204,18 +233,28 @@ def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> I
     temporary = _short(made.database, f"{_MARK}{process.identity().tag}.{secrets.token_hex(2)}")
     owner = made.manifest.database.owner if owners else None
     statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
+    # As long as this lock is held somebody works on the database; it ends with the session, however that ends.
+    session.run(f"SELECT pg_catalog.pg_advisory_lock({_LOCKS}, {_lock_key(temporary)})")
+    try:
+        _create(session, statement)
+        yield temporary
+    except BaseException:
+        with contextlib.suppress(PgproofError):
+            _drop(session, target.to(temporary))
+        raise
+
+
+def _create(session: Session, statement: str) -> None:
     try:
         session.run(statement)
     except QueryFailed as error:
         raise Refused(
             f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
         ) from error
-    try:
-        yield temporary
-    except BaseException:
-        with contextlib.suppress(PgproofError):
-            _drop(session, target.to(temporary))
-        raise
+
+
+def _lock_key(database: str) -> int:
+    return zlib.crc32(database.encode()) >> 1
 
 
 def _drop(session: Session, database: Address) -> None:
@@ -246,7 +285,7 @@ def _check_rows(manifest: Manifest, done: Replayed, made: Plan) -> None:
 
 def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
     """Settings of the database, then the switch: two renames, in one transaction."""
-    for statement in catalog.database_statements(temporary, made.manifest.database) if wish.manner.owners else []:
+    for statement in catalog.database_statements(temporary, made.manifest.database, owners=wish.manner.owners):
         session.run(statement)
     comment = literal(made.manifest.database.comment) if made.manifest.database.comment else "NULL"
     if made.aside and wish.disconnect:
@@ -268,12 +307,19 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
 
 
 def _sweep(session: Session, target: Address) -> None:
-    """Drop what restores left that were killed: by its name, only where their process is gone for certain."""
-    found = session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE %s", [f"%{_MARK}%"])
-    for (database,) in found:
-        if process.is_gone_by(database.rpartition(_MARK)[2].rpartition(".")[0]):
+    """Drop what restores left that were killed: by its name, and only where nobody works on it any more."""
+    for (database,) in session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE %s", [f"%{_MARK}%"]):
+        match = re.search(_OURS + r"\Z", database)
+        if match and (process.is_gone_by(match["tag"]) or not _worked_on(session, database)):
             with contextlib.suppress(PgproofError):
                 _drop(session, target.to(database))
+
+
+def _worked_on(session: Session, database: str) -> bool:
+    """Whether the session that made it is there still: also that of another host, where a process says nothing."""
+    held = """SELECT count(*) FROM pg_catalog.pg_locks
+        WHERE locktype = 'advisory' AND classid::int8 = %s AND objid::int8 = %s AND objsubid = 2"""
+    return bool(session.value(held, [_LOCKS, _lock_key(database)]))
 
 
 def _short(database: str, ending: str) -> str:

@@ -26,6 +26,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def count(number: int, word: str) -> str:
+    """A number and its word: 1 table, 2 tables, 1,600,000 rows."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
 def age(moment: datetime, now: datetime) -> str:
     return f"{span(now - moment)} ago"
 

@@ -70,12 +70,14 @@ class Table:
             raise ConfigError(f"{self.at(key)} must be one of: {', '.join(known)}", hint=f"{guess}mend the line")
         return value
 
-    def whole(self, key: str, default: int, least: int = 0) -> int:
+    def whole(self, key: str, default: int, least: int = 0, most: int | None = None) -> int:
         value = self._values.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self._wrong(key, "a whole number without quotes")
         if value < least:
             raise ConfigError(f"{self.at(key)} is {value}", hint=f"give {least} or more")
+        if most is not None and value > most:
+            raise ConfigError(f"{self.at(key)} is {value}", hint=f"give {most} or less")
         return value
 
     def flag(self, key: str) -> bool:

@@ -33,8 +33,9 @@ SYSTEM_WIDE = Path("/etc/pgproof") / FILE
 VARIABLE = "PGPROOF_CONFIG"
 
 _SECTIONS = ("profile", "sources", "stores", "encryption", "schedule", "retention", "alerts")
-_SOURCE = ("url", "password", "checks", "jobs", "compress", "docker")
+_SOURCE = ("url", "password", "checks", "jobs", "compress", "docker", "lock_timeout")
 _COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
+_DAY_SECONDS = 86400
 _STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _WORD = r"'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*"
 _CONNINFO = re.compile(rf"\s*(?:\w+\s*=\s*(?:{_WORD})(?:\s+|$))+", re.DOTALL)
@@ -135,6 +136,7 @@ def _source(table: Table, name: str) -> SourceSettings:
         table.whole("jobs", 2, least=1),
         cast(Literal["gzip", "zstd"], table.choice("compress", ("gzip", "zstd"), "gzip")),
         _docker(table) if "docker" in table else None,
+        table.whole("lock_timeout", 60, least=1, most=_DAY_SECONDS),
     )
 
 

@@ -58,6 +58,7 @@ class SourceSettings:
     jobs: int = 2
     codec: Literal["gzip", "zstd"] = "gzip"
     docker: Docker | None = None
+    lock_timeout: int = 60  # seconds that a backup waits for a table somebody has locked
 
     def conninfo(self) -> Secret:
         """What libpq takes; it holds a password where a referenced URL does. Raises ConfigError."""
@@ -174,6 +175,7 @@ def _flat_source(source: SourceSettings, at: str) -> dict[str, object]:
         f"{at}.checks": source.checks,
         f"{at}.jobs": source.jobs,
         f"{at}.compress": source.codec,
+        f"{at}.lock_timeout": source.lock_timeout,
     }
     if source.docker:
         docker = source.docker

@@ -66,6 +66,7 @@ _SOURCE_NOTES = """\
 # checks   = ["keycloak"]                   # asked of each restored copy: a preset, or SQL that must be true
 # jobs     = 2                              # connections that read at the same time
 # compress = "zstd"                         # instead of gzip: faster and smaller, and `zstd -d` opens it
+# lock_timeout = 60                         # seconds to wait for a table that another session has locked
 # docker   = { container = "keycloak-db", volume = "exp_postgres_keycloak", services = ["keycloak"] }
 """
 

@@ -5,6 +5,7 @@ defines can stand in for them.
 """
 
 import graphlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -232,6 +233,8 @@ def database(session: Session) -> Database:
         size=size,
         extensions=dict(session.rows("SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1")),
         roles=_roles(session, owner),
+        required_roles=_required_roles(session),
+        tablespaces=_tablespaces(session),
         settings=_settings(session),
         comment=comment or "",
         grants=_grants(session) if granted else None,
@@ -257,12 +260,31 @@ def _locale_columns(version_num: int) -> tuple[str, str]:
 
 
 def _roles(session: Session, owner: str) -> tuple[str, ...]:
-    """Every role that the dump will name: owners, grantees, those in policies."""
+    """Every role that the dump will name: owners, grantees, those in policies; and of the database itself."""
     found = session.rows("""
         SELECT DISTINCT r.rolname FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
         WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-        AND s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())""")
+        AND (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) = CASE
+            WHEN s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass THEN s.objid ELSE s.dbid END
+        UNION SELECT r.rolname FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+        WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())""")
     return tuple(sorted({owner, *(role for (role,) in found if not role.startswith("pg_"))}))
+
+
+def _required_roles(session: Session) -> tuple[str, ...]:
+    """Roles that stand in statements themselves: policies and user mappings name them."""
+    found = session.rows("""
+        SELECT r.rolname FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles)
+        UNION SELECT usename FROM pg_catalog.pg_user_mappings WHERE umuser <> 0 ORDER BY 1""")
+    return tuple(role for (role,) in found if not role.startswith("pg_"))
+
+
+def _tablespaces(session: Session) -> tuple[str, ...]:
+    """Those that tables and indexes lie in, but for the default one."""
+    found = session.rows(f"""
+        SELECT DISTINCT t.spcname {_FROM} JOIN pg_catalog.pg_tablespace t ON t.oid = c.reltablespace
+        WHERE t.spcname <> 'pg_global' AND {_OURS} ORDER BY 1""")
+    return tuple(one for (one,) in found)
 
 
 def _grants(session: Session) -> tuple[tuple[str, str, bool], ...]:
@@ -296,15 +318,19 @@ def create_database(new: str, like: Database, *, owner: str | None, version_num:
     return " ".join(words)
 
 
-def database_statements(new: str, like: Database) -> list[str]:
-    """What belongs to a database and is not in its dump: connection limit, settings, grants."""
+def database_statements(new: str, like: Database, *, owners: bool) -> list[str]:
+    """What belongs to a database and is not in its dump: connection limit, settings; with `owners` also
+    settings for roles, and grants.
+    """
     made = []
     if like.connection_limit != -1:
         made.append(f"ALTER DATABASE {name(new)} CONNECTION LIMIT {like.connection_limit}")
     for role, key, value in like.settings:
+        if role and not owners:
+            continue
         whose = f"ROLE {name(role)} IN DATABASE" if role else "DATABASE"
         made.append(f"ALTER {whose} {name(new)} SET {key} TO {_setting(key, value)}")
-    if like.grants is not None:
+    if owners and like.grants is not None:
         made.append(f"REVOKE ALL ON DATABASE {name(new)} FROM PUBLIC")
         for right, grantee, option in like.grants:
             to = name(grantee) if grantee else "PUBLIC"
@@ -313,12 +339,17 @@ def database_statements(new: str, like: Database) -> list[str]:
 
 
 def _setting(key: str, value: str) -> str:
-    """Lists are stored already quoted, other values bare (pg_dump's makeAlterConfigCommand knows the same)."""
-    lists = (
-        "search_path",
-        "local_preload_libraries",
-        "session_preload_libraries",
-        "temp_tablespaces",
-        "datestyle",
-    )
-    return value if key.lower() in lists and value else literal(value)
+    """Lists of names are stored quoted as in SQL (GUC_LIST_QUOTE; pg_dump's makeAlterConfigCommand knows the
+    same): each name becomes a string constant, as an empty one cannot be written as a name.
+    """
+    if key.lower() not in _NAME_LISTS:
+        return literal(value)
+    return ", ".join(literal(_unquoted(one)) for one in _LISTED.findall(value)) or literal("")
+
+
+_NAME_LISTS = ("search_path", "local_preload_libraries", "session_preload_libraries", "temp_tablespaces")
+_LISTED = re.compile(r'"(?:[^"]|"")*"|[^\s,"]+')
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1].replace('""', '"') if word.startswith('"') else word

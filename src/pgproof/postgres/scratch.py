@@ -28,6 +28,7 @@ from pgproof.secret import Secret
 from pgproof.stream import process
 
 START_SECONDS = 60
+_UNCLAIMED_SECONDS = 60
 _PREFIX = "pgproof-scratch-"
 _FOREVER = 10.0 * 365 * 24 * 3600
 
@@ -78,9 +79,8 @@ def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = No
     `below` is the folder to make it in; its disk needs room for the whole database.
     """
     sweep(below)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=below))
+    folder = _folder(below)
     try:
-        _claim(folder)
         usable = reachable(tools)
         login = _Login(superuser, secrets.token_hex(24))
         _initdb(usable, folder, login)
@@ -96,16 +96,58 @@ def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = No
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _place(below: str | None) -> Path:
+    """Where throw-away servers live. Python's own choice falls back to other disks, and leaves files of its own."""
+    return Path(below or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
+
+
+def _folder(below: str | None) -> Path:
+    with _written(_place(below)):
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_place(below)))
+        try:
+            _claim(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return folder
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotProven(
+            f"a throw-away server cannot be made in {folder}: {error.strerror}",
+            hint=room(folder) if folder.is_dir() else "set TMPDIR to a folder that is there",
+        ) from error
+
+
 def sweep(below: str | None = None) -> int:
-    """Remove what killed runs left behind; returns how many."""
+    """Remove what killed runs left behind, servers and folders; returns how many."""
     count = 0
-    for folder in Path(below or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in _place(below).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, ValueError, TypeError):
-            owner = process.Identity(**json.loads((folder / "owner.json").read_text()))
-            if process.is_gone(owner):
+            if _abandoned(folder):
+                _end_server(folder)
                 shutil.rmtree(folder, ignore_errors=True)
                 count += 1
     return count
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether its owner is gone for certain; a folder without one is about to get one, in no time."""
+    if not (folder / "owner.json").exists():
+        return time.time() - folder.stat().st_mtime > _UNCLAIMED_SECONDS
+    return process.is_gone(process.Identity(**json.loads((folder / "owner.json").read_text())))
+
+
+def _end_server(folder: Path) -> None:
+    """End the server of a dead owner: one that was killed before the kernel knew that they die together."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+        if Path(f"/proc/{pid}/cwd").resolve() == (folder / "data").resolve():
+            os.kill(pid, signal.SIGKILL)
 
 
 @cache
@@ -175,17 +217,20 @@ def _as_nobody(*more: str) -> list[str]:
 
 
 def _claim(folder: Path) -> None:
-    (folder / "owner.json").write_text(json.dumps(asdict(process.identity())))
+    new = folder / "owner.new"
+    new.write_text(json.dumps(asdict(process.identity())))
+    new.rename(folder / "owner.json")
     if os.geteuid() == 0:
         os.chown(folder, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
 
 
 def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     secret = folder / "password"
-    secret.touch(0o600)
-    secret.write_text(login.password + "\n")
-    if os.geteuid() == 0:
-        os.chown(secret, pwd.getpwnam("nobody").pw_uid, -1)
+    with _written(folder):
+        secret.touch(0o600)
+        secret.write_text(login.password + "\n")
+        if os.geteuid() == 0:
+            os.chown(secret, pwd.getpwnam("nobody").pw_uid, -1)
     argv = [
         tools.program("initdb"),
         "-D",
@@ -197,9 +242,9 @@ def _initdb(tools: Tools, folder: Path, login: _Login) -> None:
     ]
     argv += ["--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}"]
     try:
-        process.run(process.Program([*_as_nobody(), *argv], deadline=120, cwd=str(folder)))
+        process.run(process.Program([*_as_nobody("--pdeathsig", "KILL"), *argv], deadline=120, cwd=str(folder)))
     except PgproofError as error:
-        raise NotProven(f"a throw-away server cannot be made: {error.message}", hint=_room(folder)) from error
+        raise NotProven(f"a throw-away server cannot be made: {error.message}", hint=room(folder)) from error
     finally:
         secret.unlink()
 
@@ -242,9 +287,10 @@ def _wait(child: process.Child, address: Address, folder: Path) -> None:
                 time.sleep(0.05)
                 continue
         log = (folder / "server.log").read_text(errors="replace")[-2000:] + child.tail
-        raise NotProven(f"the throw-away server does not start: {log.strip()}", hint=_room(folder))
+        raise NotProven(f"the throw-away server does not start: {log.strip()}", hint=room(folder))
 
 
-def _room(folder: Path) -> str:
+def room(folder: Path) -> str:
+    """The hint for a drill that found no space."""
     free = shutil.disk_usage(folder).free
     return f"{folder.parent} has {free >> 20} MB free; set TMPDIR to a folder on a larger disk"

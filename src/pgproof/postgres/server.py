@@ -45,6 +45,15 @@ SETTINGS: dict[str, str] = {
 _NEWER_SETTINGS = ((140000, "idle_session_timeout", "0"), (170000, "transaction_timeout", "0"))
 
 
+def newer_settings(version_num: int) -> dict[str, str]:
+    """What could end a session that waits while others work, on a server of this version."""
+    return {key: value for since, key, value in _NEWER_SETTINGS if version_num >= since}
+
+
+class Closed(Unreachable):
+    """The server answers, and this database is not there or does not let this role in: another may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """How to reach a database: a libpq connection string or URL, the password apart from it."""
@@ -93,6 +102,7 @@ class Wire:
     password: str
     tls: dict[str, str]
     client_encoding: str
+    version_num: int
 
     def __repr__(self) -> str:
         return f"Wire({self.host}:{self.port}/{self.database})"
@@ -111,7 +121,8 @@ class Session:
         self.encoding = encoding
         self.client_encoding = "LATIN1" if encoding == "SQL_ASCII" else encoding
         self.version_num = info.server_version
-        connection.execute(f"SET client_encoding = '{self.client_encoding}'".encode())
+        wanted = {"client_encoding": self.client_encoding} | newer_settings(self.version_num)
+        connection.execute("; ".join(f"SET {key} = '{value}'" for key, value in wanted.items()).encode())
         self.codec = info.encoding
 
     def rows(self, sql: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
@@ -130,29 +141,22 @@ class Session:
         with translated():
             self._connection.execute(sql, parameters)
 
+    def restore_encoding(self) -> None:
+        """After statements of others, which may have set the client encoding to another than this session's."""
+        self.run(f"SET client_encoding = '{self.client_encoding}'")
+
     def run_bytes(self, sql: bytes) -> None:
         """Statements in the session's own encoding, as they are stored."""
         with translated():
             self._connection.execute(sql)
 
     def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
-        """As Rows.copy_out: slower, but in this session's own transaction, under its locks."""
-        with translated(), self._connection.cursor() as cursor:
-            with cursor.copy(f"COPY ({query}) TO STDOUT") as rows:
-                gathered, size = [], 0
-                for row in rows:
-                    gathered.append(row)
-                    size += len(row)
-                    if size >= _GATHER:
-                        take(b"".join(gathered))
-                        gathered, size = [], 0
-                if gathered:
-                    take(b"".join(gathered))
-            return cursor.rowcount
+        """As Rows.copy_out, but in this session's own transaction, under its locks."""
+        return copy_out(self._connection, query, take)
 
     def pin(self) -> dict[str, str]:
         """Set what shapes COPY text; returns what was set, for the manifest."""
-        wanted = SETTINGS | {key: value for since, key, value in _NEWER_SETTINGS if self.version_num >= since}
+        wanted = SETTINGS | newer_settings(self.version_num)
         self.run("; ".join(f"SET {key} = '{value}'" for key, value in wanted.items()))
         return wanted | {"client_encoding": self.encoding}
 
@@ -164,7 +168,9 @@ class Session:
             tls = {"sslmode": "disable"}
         # A certificate is checked against the name, so only without one may the resolved address be used.
         host = info.hostaddr if info.hostaddr and not local and "sslrootcert" not in tls else info.host
-        return Wire(host, info.port, info.user, info.dbname, info.password or "", tls, self.client_encoding)
+        return Wire(
+            host, info.port, info.user, info.dbname, info.password or "", tls, self.client_encoding, self.version_num
+        )
 
     @property
     def backend(self) -> int:
@@ -273,6 +279,22 @@ def for_programs(wire: Wire) -> Iterator[Access]:
         os.close(fd)
 
 
+def copy_out(connection: "psycopg.Connection[tuple[Any, ...]]", query: str, take: Callable[[bytes], None]) -> int:
+    """COPY (query) TO STDOUT; `take` gets chunks of whole rows. Returns the server's own count."""
+    with translated(), connection.cursor() as cursor:
+        with cursor.copy(f"COPY ({query}) TO STDOUT".encode(connection.info.encoding)) as rows:
+            gathered, size = [], 0
+            for row in rows:
+                gathered.append(bytes(row))
+                size += len(row)
+                if size >= _GATHER:
+                    take(b"".join(gathered))
+                    gathered, size = [], 0
+            if gathered:
+                take(b"".join(gathered))
+        return cursor.rowcount
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Psycopg's exceptions as ours."""
@@ -314,10 +336,12 @@ def _unreachable(address: Address, said: str) -> PgproofError:
     where = address.describe()
     for mark, text, hint in _REFUSALS:
         if mark in said:
-            return Unreachable(f"{text} ({where})", hint=hint)
+            kind = Closed if mark in _OF_ONE_DATABASE else Unreachable
+            return kind(f"{text} ({where})", hint=hint)
     return Unreachable(f"cannot connect to {where}: {first}", hint="is the server up, and host and port right?")
 
 
+_OF_ONE_DATABASE = ("permission denied for database", "not currently accepting connections", "does not exist")
 _REFUSALS = (
     (
         "password authentication failed",
@@ -333,6 +357,16 @@ _REFUSALS = (
         "no pg_hba.conf entry",
         "the server does not let this host and user in",
         "add a line to pg_hba.conf and reload",
+    ),
+    (
+        "permission denied for database",
+        "the role may not connect to the database",
+        "as its owner: GRANT CONNECT ON DATABASE ... TO ...",
+    ),
+    (
+        "not currently accepting connections",
+        "the database lets nobody in",
+        "as a superuser: ALTER DATABASE ... ALLOW_CONNECTIONS true",
     ),
     ("does not exist", "the database or role does not exist", "was it renamed or dropped? check the URL"),
     ("too many clients", "the server has no connection left", "raise max_connections or try again later"),

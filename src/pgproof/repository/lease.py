@@ -16,6 +16,7 @@ from pgproof.stream import process
 
 LEASE = timedelta(minutes=5)
 _RENEW_SECONDS = 60.0
+_held: set[str] = set()  # tokens of this process's own leases: one that it could not give back is none of them
 _MOST_BYTES = 1 << 16  # a lock larger than this is none of ours
 
 
@@ -40,17 +41,19 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> Self:
+        _held.add(self._token)
         try:
-            self._write(replace=False)
-        except AlreadyExists:
-            self._break_stale()
-            self._take_again()
+            self._take()
+        except BaseException:
+            _held.discard(self._token)
+            raise
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        _held.discard(self._token)
         with contextlib.suppress(PgproofError):
             if self._mine():
                 self._store.delete(self._name)
@@ -59,6 +62,13 @@ class Lease:
         """Raise Busy unless the lock is still ours (we may have been stopped for longer than the lease)."""
         if not self._mine():
             raise Busy(f"the lock on {self._source} was lost while this run was stopped", hint="run it again")
+
+    def _take(self) -> None:
+        try:
+            self._write(replace=False)
+        except AlreadyExists:
+            self._break_stale()
+            self._take_again()
 
     def _take_again(self) -> None:
         try:
@@ -70,7 +80,8 @@ class Lease:
         holder = self._holder()
         if holder is None:
             return
-        gone = process.is_gone(holder.process)
+        forgotten = holder.process == process.identity() and holder.token not in _held
+        gone = forgotten or process.is_gone(holder.process)
         if not gone and holder.expires > self._clock():
             raise Busy(
                 f"{holder.process.describe()} holds the lock on {self._source} for its {holder.purpose}",

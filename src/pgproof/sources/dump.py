@@ -12,41 +12,26 @@ Rows are counted by the server's own command tags while they pass; what was coun
 import contextlib
 import itertools
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from queue import Empty, Queue
 
-from pgproof.errors import Busy, Damaged, PgproofError, ProgramFailed, QueryFailed
+from pgproof.errors import Damaged, ProgramFailed
 from pgproof.evidence import Count
 from pgproof.manifest import BlockKind, Codec, Database, Evidence, Kind, Server
 from pgproof.postgres import archive, catalog, server
-from pgproof.postgres.rows import Rows
-from pgproof.postgres.server import Address, Session, Wire
+from pgproof.postgres.server import Address, Session
 from pgproof.postgres.snapshot import LOCK_SECONDS, Moved, Snapshot, exported
 from pgproof.postgres.tools import Tools, for_dump
 from pgproof.sources import text
 from pgproof.sources.source import Captured
-from pgproof.sources.units import Reader, Slice, Unit, UnitCopier, plan
+from pgproof.sources.units import Unit, plan
+from pgproof.sources.workers import QUEUE_SECONDS, Holder, Readers, Workers
 from pgproof.stream import process
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished, text_blocks
 from pgproof.stream.part import Parts, PartWriter
 from pgproof.stream.progress import Progress
 
 _ATTEMPTS = 8  # at a snapshot that nobody's TRUNCATE, ALTER or DROP comes in the way of
-_LOCK_NOT_AVAILABLE = "55P03"
-_QUEUE_SECONDS = 2  # that a reader waits for a table that the snapshot has locked already
-
-# Ranges are read by TID range scans; no other plan may be preferred, or each range would read the whole table.
-_RANGE_SETTINGS = {
-    "enable_seqscan": "off",
-    "enable_indexscan": "off",
-    "enable_indexonlyscan": "off",
-    "enable_bitmapscan": "off",
-}
-
-_WAITING_BLOCKS = 4  # finished ones that may wait for the writer, beside one for each worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +63,9 @@ class Dump:
             identity = server.identity(snapshot.session)
             database = catalog.database(snapshot.session)
             tools = for_dump(identity.major)
-            run = _Run(self, snapshot, snapshot.session.wire(), tools, progress)
-            with contextlib.closing(_Workers(run, plan(snapshot.heaps))) as workers:
+            readers = Readers(snapshot, snapshot.session.wire(), self.codec, self.lock_seconds)
+            run = _Run(self, snapshot, readers, tools, progress)
+            with contextlib.closing(Workers(readers, plan(snapshot.heaps), self.jobs)) as workers:
                 schema = run.schema()  # while the workers read the first rows
                 with part("schema.dump", "none") as out:
                     out.write(schema)
@@ -97,7 +83,7 @@ class _Run:
 
     dump: Dump
     snapshot: Snapshot
-    wire: Wire
+    readers: Readers
     tools: Tools
     progress: Progress
 
@@ -105,7 +91,7 @@ class _Run:
         """The schema as a custom-format archive: pg_dump is the authority on it."""
         argv = ["--format=custom", "--schema-only", f"--snapshot={self.snapshot.id}", "--no-password"]
         # We hold all locks: pg_dump can only wait behind somebody who waits for us. Then we let them pass.
-        patience = _QUEUE_SECONDS + len(self.snapshot.heaps) // 500
+        patience = QUEUE_SECONDS + len(self.snapshot.heaps) // 500
         argv += [f"--lock-wait-timeout={patience * 1000}", f"--encoding={self.snapshot.session.encoding}"]
         try:
             return self._program("pg_dump", *argv)
@@ -122,8 +108,8 @@ class _Run:
         )
         if not may_read:
             argv.append("--no-role-passwords")
-        if re.fullmatch(r"\w+", self.wire.database):
-            argv.append(f"--database={self.wire.database}")
+        if re.fullmatch(r"\w+", self.readers.wire.database):
+            argv.append(f"--database={self.readers.wire.database}")
         lines = (line + b"\n" for line in self._program("pg_dumpall", *argv).split(b"\n"))
         with part("globals.sql", self.dump.codec) as out:
             for block in text_blocks(text.without_guards(lines), self.dump.codec, "before"):
@@ -137,7 +123,7 @@ class _Run:
         return iter(notes)
 
     def write_text(
-        self, out: PartWriter, workers: "_Workers", schema: bytes, database: Database, identity: Server
+        self, out: PartWriter, workers: Workers, schema: bytes, database: Database, identity: Server
     ) -> Evidence:
         """The main part: schema text, rows, sequences, schema text, in one transaction of SQL."""
         codec = self.snapshot.session.codec
@@ -146,20 +132,22 @@ class _Run:
         found = catalog.sequences(self.snapshot.session)
         with archive.in_memory(schema) as (fd, path):
             late = archive.event_triggers(entries)
-            before = text.section(self.tools, path, fd, "pre-data")
+            before = text.section(self.tools, path, fd, "pre-data", identity.major)
             guard = text.opening(database, identity).encode(codec, "replace")
             self._append(out, itertools.chain([guard], before), "before")
             evidence = self._write_rows(out, workers)
             objects = self._write_large_objects(out)
             statements = (line.encode(codec) for line in text.sequence_statements(found))
             self._append(out, statements, "sequences")
-            after = text.section(self.tools, path, fd, "post-data", archive.list_file(entries, but=late))
+            after = text.section(
+                self.tools, path, fd, "post-data", identity.major, archive.list_file(entries, but=late)
+            )
             views = catalog.materialized_views(self.snapshot.session)
             refresh = [
                 line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)
             ]
             last = archive.list_file(entries, only=late)
-            triggers = text.section(self.tools, path, fd, "post-data", last) if late else iter(())
+            triggers = text.section(self.tools, path, fd, "post-data", identity.major, last) if late else iter(())
             self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
         refreshed = tuple((view.schema, view.name) for view in views)
         return replace(evidence, sequences=tuple(found), large_objects=objects, refreshed=refreshed)
@@ -168,7 +156,7 @@ class _Run:
         for block in text_blocks(pieces, self.dump.codec, kind):
             out.append(block)
 
-    def _write_rows(self, out: PartWriter, workers: "_Workers") -> Evidence:
+    def _write_rows(self, out: PartWriter, workers: Workers) -> Evidence:
         heaps = self.snapshot.heaps
         self.progress.begin("rows", sum(heap.size for heap in heaps))
         counts = [Count()] * len(heaps)
@@ -182,7 +170,7 @@ class _Run:
         for block in workers.blocks():
             take(block)
         if workers.queued:
-            self.copier(_Holder(self), take).copy(Unit(tuple(workers.queued), 0))
+            self.readers.copier(Holder(self.readers), take).copy(Unit(tuple(workers.queued), 0))
         tables = (replace(h.table, rows=c.rows, bytes=c.bytes) for h, c in zip(heaps, counts, strict=True))
         return Evidence(tuple(tables))
 
@@ -204,140 +192,16 @@ class _Run:
                 out.append(block.finish("large-objects"))
                 block = Building(self.dump.codec)
 
-        with contextlib.closing(self.connection()) as rows, self.joined(rows):
+        with contextlib.closing(self.readers.connection()) as rows, self.readers.joined(rows):
             rows.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
         if block.plain:
             out.append(block.finish("large-objects"))
         return Count(count.rows, size)
 
-    @property
-    def range_settings(self) -> dict[str, str]:
-        return _RANGE_SETTINGS if self.snapshot.session.version_num >= 140000 else {}
-
-    def copier(self, reader: Reader, emit: Callable[[Finished], None]) -> UnitCopier:
-        return UnitCopier(reader, self.dump.codec, self.snapshot.session.codec, emit)
-
-    def connection(self) -> Rows:
-        """A connection for rows."""
-        return Rows(self.wire, settings=self.range_settings | {"lock_timeout": str(_QUEUE_SECONDS * 1000)})
-
-    @contextlib.contextmanager
-    def joined(self, rows: Rows) -> Iterator[None]:
-        """A transaction that sees the snapshot. It is short: the locks on indexes that reading takes would
-        else stand in the way of a REINDEX, and that in the way of the next who reads.
-        """
-        self.join(rows)
-        yield
-        rows.execute("ROLLBACK")
-
-    def join(self, rows: Rows) -> None:
-        rows.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        rows.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot.id}'")
-
     def _program(self, name: str, *words: str) -> bytes:
-        with server.for_programs(self.wire) as access:
+        with server.for_programs(self.readers.wire) as access:
             argv = [self.tools.program(name), *words, f"--dbname={access.conninfo}"]
             return process.run(process.Program(argv, env=access.env, pass_fds=access.fds))
-
-
-class _Workers:
-    """Threads that copy units from the moment they are made, and the queue to the one writer."""
-
-    def __init__(self, run: _Run, units: list[Unit]) -> None:
-        self._run = run
-        jobs = max(1, run.dump.jobs)
-        self._executor = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
-        self._queue: Queue[Finished] = Queue(maxsize=jobs + _WAITING_BLOCKS)
-        self._mine = threading.local()
-        self._all: list[Rows] = []
-        self._stopped = threading.Event()
-        self.queued: list[Slice] = []  # slices that only the session with the locks can read now
-        self._futures = [self._executor.submit(self._copy, unit) for unit in units]
-
-    def blocks(self) -> Iterator[Finished]:
-        """Finished blocks as they come; the first failure is raised."""
-        while True:
-            try:
-                yield self._queue.get(timeout=0.05)
-            except Empty:
-                self._raise_failure()
-                if all(future.done() for future in self._futures) and self._queue.empty():
-                    return
-
-    def _raise_failure(self) -> None:
-        for future in self._futures:
-            if future.done() and not future.cancelled() and (error := future.exception()):
-                raise error
-
-    def _copy(self, unit: Unit) -> None:
-        if self._stopped.is_set():
-            return
-        if not hasattr(self._mine, "rows"):
-            self._mine.rows = self._run.connection()
-            self._all.append(self._mine.rows)
-        with self._run.joined(self._mine.rows):
-            self._run.copier(_Reader(self._run, self._mine.rows, self.queued), self._emit).copy(unit)
-
-    def _emit(self, block: Finished) -> None:
-        while not self._stopped.is_set():
-            with contextlib.suppress(Exception):
-                self._queue.put(block, timeout=0.2)
-                return
-        raise PgproofError("the run was stopped")
-
-    def close(self) -> None:
-        """End all work at once; connections are dropped, so the server stops too."""
-        self._stopped.set()
-        for rows in self._all:
-            rows.terminate()
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        for rows in self._all:
-            rows.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads slices through a worker's connection. Where somebody's TRUNCATE, ALTER or DROP has queued up for
-    the table meanwhile, whoever asks for it anew waits behind them, and they wait for the snapshot's end:
-    such slices are left to the session that has the lock already.
-    """
-
-    run: _Run
-    rows: Rows
-    queued: list[Slice]
-
-    def copy_out(self, piece: Slice, take: Callable[[bytes], None]) -> int:
-        if not any(one.index == piece.index for one in self.queued):
-            try:
-                return self.rows.copy_out(piece.query(), take)
-            except QueryFailed as error:
-                if error.sqlstate != _LOCK_NOT_AVAILABLE:
-                    raise
-            self.rows.execute("ROLLBACK")
-            self.run.join(self.rows)
-        self.queued.append(piece)
-        return 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """Reads slices through the session that holds the snapshot and all locks."""
-
-    run: _Run
-
-    def copy_out(self, piece: Slice, take: Callable[[bytes], None]) -> int:
-        session, seconds = self.run.snapshot.session, self.run.dump.lock_seconds
-        settings = self.run.range_settings | {"lock_timeout": str(int(seconds * 1000))}
-        session.run("; ".join(f"SET LOCAL {key} = {value}" for key, value in settings.items()))
-        try:
-            return session.copy_out(piece.query(), take)
-        except QueryFailed as error:
-            if error.sqlstate != _LOCK_NOT_AVAILABLE:
-                raise
-            raise Busy(
-                f"waited {seconds:g} s for {piece.table.label}: {error.message}",
-                hint="let the session that changes its indexes end, then run it again",
-            ) from error
 
 
 def _same_server(session: Session, before: Server) -> None:

@@ -18,7 +18,7 @@ from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
 from pgproof.postgres import archive, catalog, roles, server
 from pgproof.postgres.archive import Chosen, TocEntry
-from pgproof.postgres.rows import Rows, strides
+from pgproof.postgres.rows import Rows, open_rows, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
 from pgproof.postgres.tools import Tools
 from pgproof.sources import text
@@ -103,7 +103,7 @@ def replay(
 ) -> Replayed:
     """Fill the empty database at `target`. Raises PgproofError; what is then in it is to be dropped."""
     with connect(target) as session, archive.in_memory(schema) as (fd, path):
-        run = _Run(reading, session, session.wire(), tools, selection, manner, progress, (fd, path))
+        run = _Run(reading, target, session, session.wire(), tools, selection, manner, progress, (fd, path))
         progress.begin("schema")
         run.pg_restore("pre-data", "--single-transaction")
         digests = run.rows()
@@ -139,7 +139,7 @@ def digest_tables(target: Address, tables: Iterable[Table], jobs: int, progress:
 
 def digest_large_objects(target: Address, query: str) -> Digest:
     """Digest the contents of all large objects, by the statements that would make them."""
-    with connect(target) as session, contextlib.closing(Rows(session.wire())) as rows:
+    with connect(target) as session, contextlib.closing(open_rows(session.wire())) as rows:
         return _digest_query(rows, query)
 
 
@@ -151,6 +151,7 @@ def codec_of(manifest: Manifest) -> str:
 @dataclass(frozen=True, slots=True)
 class _Run:
     reading: Reading
+    target: Address
     session: Session
     wire: Wire
     tools: Tools
@@ -175,6 +176,9 @@ class _Run:
         ]
         lines = archive.list_file(self.selection.entries, but=but, only=only)
         use_list = lines.encode(codec_of(self.reading.manifest), "surrogateescape")
+        if self.tools.major >= 17 > self.session.version_num // 10000:
+            self._as_text([*argv, path], fd, use_list)
+            return
         with (
             server.for_programs(self.wire) as access,
             archive.in_memory(use_list) as (list_fd, list_path),
@@ -185,6 +189,24 @@ class _Run:
                     argv, env=access.env, pass_fds=(fd, list_fd, *access.fds), idle=_FOR_EVER, deadline=_FOR_EVER
                 )
             )
+
+    def _as_text(self, argv: list[str], fd: int, use_list: bytes) -> None:
+        """Newer programs set what an older server does not know, and that ends them: so their text is run
+        here, without it. There is no row in it, and no meta-command.
+        """
+        *words, path = [word for word in argv if word not in ("--single-transaction", "--no-password")]
+        words = [word for word in words if not word.startswith("--jobs")]
+        with archive.in_memory(use_list) as (list_fd, list_path):
+            program = process.Program(
+                [*words, f"--use-list={list_path}", "--file=-", path],
+                pass_fds=(fd, list_fd),
+                idle=_FOR_EVER,
+                deadline=_FOR_EVER,
+            )
+            lines = (line + b"\n" for line in process.run(program).split(b"\n"))
+            statements = text.without_newer(text.without_guards(lines), self.session.version_num // 10000)
+            with connect(self.target) as session:
+                session.run_bytes(b"BEGIN;\n" + b"".join(statements) + b"COMMIT;\n")
 
     def rows(self) -> Digests:
         """Feed all wanted blocks; returns per table what was fed."""
@@ -316,7 +338,7 @@ class _Crew:
 
     def _rows(self) -> Rows:
         if not hasattr(self._mine, "rows"):
-            self._mine.rows = Rows(self._wire)
+            self._mine.rows = open_rows(self._wire)
             self._all.append(self._mine.rows)
         rows: Rows = self._mine.rows
         return rows

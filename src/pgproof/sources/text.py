@@ -17,6 +17,8 @@ from pgproof.stream import process
 _END_LINES = ("", "--", "-- PostgreSQL database dump complete")
 TRAILER = "--\n-- PostgreSQL database dump complete\n--\n\n"
 
+_TIMEOUT = b"SET transaction_timeout = 0;\n"  # from PostgreSQL 17 on
+
 _ROLE_NAME = r"""(?:"(?:[^"]|"")*"|[^\s,;"]+)"""
 _ROLE = re.compile(_ROLE_NAME)
 _POLICY = re.compile(
@@ -39,14 +41,28 @@ def closing() -> str:
     return "COMMIT;\n\n" + TRAILER
 
 
-def section(tools: Tools, archive_path: str, fd: int, which: str, use_list: str | None = None) -> Iterator[bytes]:
-    """The text of one section (pre-data, post-data) of an archive, without restriction lines and trailer."""
+def section(
+    tools: Tools, archive_path: str, fd: int, which: str, major: int, use_list: str | None = None
+) -> Iterator[bytes]:
+    """The text of one section (pre-data, post-data) of an archive, without restriction lines and trailer, for
+    a server of `major`.
+    """
     argv = [tools.program("pg_restore"), f"--section={which}", "--file=-"]
     if use_list is None:
-        yield from _lines_of([*argv, archive_path], (fd,))
+        yield from without_newer(_lines_of([*argv, archive_path], (fd,)), major)
         return
     with archive.in_memory(use_list.encode("utf-8", "surrogateescape")) as (list_fd, list_path):
-        yield from _lines_of([*argv, f"--use-list={list_path}", archive_path], (fd, list_fd))
+        lines = _lines_of([*argv, f"--use-list={list_path}", archive_path], (fd, list_fd))
+        yield from without_newer(lines, major)
+
+
+def without_newer(lines: Iterable[bytes], major: int) -> Iterator[bytes]:
+    """Take out of pg_restore's own head the settings that a server of `major` does not know."""
+    head = True
+    for line in lines:
+        head = head and not line.startswith(b"-- Name: ")
+        if not (head and major < 17 and line == _TIMEOUT):
+            yield line
 
 
 def schema_text(tools: Tools, archive_path: str, fd: int) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Parts on their way back: stored bytes checked against their hash, opened, cut into authenticated blocks."""
 
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -38,6 +39,9 @@ class Reading:
                 digest.update(data)
                 size += len(data)
                 watcher.advance(len(data))
+        self._check(part, size, digest)
+
+    def _check(self, part: Part, size: int, digest: "hashlib._Hash") -> None:
         name = self._named(part)
         if size != part.size:
             raise Damaged(f"{name} has {size} bytes, {part.size} were stored", hint=_HINT)
@@ -50,11 +54,14 @@ class Reading:
             self.check_stored(part, progress)
 
     def content(self, part: Part) -> bytes:
-        """A small part, opened and decompressed, in memory. Raises Damaged."""
+        """A small part, opened and decompressed, in memory. Raises Damaged: what is used is what was checked."""
         if part.blocks:
             return b"".join(plain_text(block, data, part.codec, self._named(part)) for block, data in self.blocks(part))
-        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, self._named(part)) as stream:
-            return stream.read()
+        with self._open(part, 0, None) as stream:
+            data = b"".join(iter(lambda: stream.read(_STRIDE), b""))
+        self._check(part, len(data), hashlib.sha256(data))
+        with decrypting(self.key_for(part), io.BytesIO(data), self._named(part)) as plain:
+            return plain.read()
 
     def open_up(self, part: Part, progress: Progress) -> None:
         """Decrypt and decompress all of a part, in bounded memory, and keep nothing. Raises Damaged."""

@@ -231,8 +231,8 @@ def shown(backup: Backup, store: str) -> dict[str, Any]:
 
 def _made(made: Manifest) -> str:
     took = render.seconds(made.ended - made.began)
-    tables, rows = len(made.evidence.tables), made.evidence.rows
-    lines = [f"{made.id}  {render.size(made.size)}, {tables} tables, {rows:,} rows, in {took}"]
+    what = f"{render.count(len(made.evidence.tables), 'table')}, {render.count(made.evidence.rows, 'row')}"
+    lines = [f"{made.id}  {render.size(made.size)}, {what}, in {took}"]
     lines += [f"  note: {note}" for note in made.notes]
     lines.append(f"  stored; `pgproof prove {made.source}` restores it for trial and compares")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from pgproof.cli import render
 from pgproof.cli.app import app
 from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, settings
 from pgproof.cli.watch import watching
@@ -46,6 +47,9 @@ Replace = Annotated[
 Disconnect = Annotated[bool, typer.Option("--disconnect", help="End the sessions of the database that is renamed.")]
 CreateRoles = Annotated[bool, typer.Option("--create-roles", help="Make roles that the target lacks, from the backup.")]
 NoOwner = Annotated[bool, typer.Option("--no-owner", help="Everything belongs to the role that restores; no grants.")]
+NoTablespaces = Annotated[
+    bool, typer.Option("--no-tablespaces", help="Everything goes into the target's default tablespace.")
+]
 Password = Annotated[
     str | None,
     typer.Option("--password", metavar="REFERENCE", help="env:NAME, file:PATH or exec:COMMAND, for --to a URL."),
@@ -64,6 +68,7 @@ def restore(
     disconnect: Disconnect = False,
     create_roles: CreateRoles = False,
     no_owner: NoOwner = False,
+    no_tablespaces: NoTablespaces = False,
     password: Password = None,
     config: ConfigPath = None,
     json: AsJson = False,
@@ -82,7 +87,7 @@ def restore(
     source = reading(repository, found, conf.encryption.key())
     target = _target(conf, found, to, password, now)
     choice = Choice(tuple(_named(found, one) for one in table or ()), tuple(schema or ()))
-    manner = Manner(jobs=jobs, owners=not no_owner)
+    manner = Manner(jobs=jobs, owners=not no_owner, tablespaces=not no_tablespaces)
     wish = action.Wish(choice, manner, replace=replace, create_roles=create_roles, disconnect=disconnect)
     plan = action.plan(source, target, wish, now)
     manners.say("\n".join([f"Restore {found.id} to {target.describe()}:", *(f"  - {step}" for step in plan.steps)]))
@@ -99,7 +104,8 @@ def restore(
 
 
 def _told(done: "Restored", seconds: float) -> str:
-    lines = [f"Done in {seconds:.1f} s: database {done.database} has {done.tables} tables with {done.rows:,} rows."]
+    what = f"{render.count(done.tables, 'table')} with {render.count(done.rows, 'row')}"
+    lines = [f"Done in {seconds:.1f} s: database {done.database} has {what}."]
     lines += [f"  left out: {one}" for one in done.left_out]
     lines += [f"  {note}" for note in done.notes]
     lines += [f"  The old database is now {done.aside}. It stays until you drop it."] if done.aside else []
