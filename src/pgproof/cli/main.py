@@ -1,12 +1,13 @@
 """The program: exit codes, signals, and errors as a sentence and a hint."""
 
 import contextlib
+import io
 import os
 import resource
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from typer.exceptions import Abort, TyperException
 
@@ -24,6 +25,7 @@ def main() -> NoReturn:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     sys.exit(_run())
@@ -34,19 +36,58 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+class _Output(io.TextIOWrapper):
+    """Standard output or error whose reader may go away (`pgproof backup | head -1`): what is said then is
+    dropped, and what is to be done is done.
+    """
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
+def _patient(stream: TextIO) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper):  # closed by whoever started us
+        return stream
+    manner = {"encoding": stream.encoding, "errors": stream.errors, "line_buffering": stream.line_buffering}
+    through = stream.write_through
+    return _Output(stream.detach(), **manner, write_through=through)  # type: ignore[arg-type]
+
+
 def _run() -> int:
     try:
-        result = app(standalone_mode=False)
+        result = _command()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        # Whoever read our output has gone; what was to be done has been done.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("PGPROOF_TRACEBACK"):
             raise
         return _report(_as_ours(error))
+
+
+def _command() -> object:
+    """What the command returns; what it raises is raised as it was: Typer makes a silent exit of some."""
+    try:
+        result = app(standalone_mode=False)
+    except SystemExit as error:
+        raise error.__context__ or error from None
+    if result == Interrupted.exit_code:
+        raise KeyboardInterrupt
+    return result
 
 
 def _as_ours(error: BaseException) -> PgproofError:
@@ -65,11 +106,10 @@ def _as_ours(error: BaseException) -> PgproofError:
 
 
 def _report(error: PgproofError) -> int:
-    with contextlib.suppress(BrokenPipeError):
-        if "--json" in sys.argv:
-            print(render.as_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
-        print(f"pgproof: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)
-        sys.stdout.flush()
+    if "--json" in sys.argv:
+        print(render.as_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
+    print(f"pgproof: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  hint: {error.hint}", file=sys.stderr)
+    sys.stdout.flush()
     return error.exit_code

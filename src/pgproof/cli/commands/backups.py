@@ -60,6 +60,9 @@ def list_(source: Sources = None, config: ConfigPath = None, json: AsJson = Fals
     repository = open_repository(conf.stores[0])
     names = source or [None]  # type: ignore[list-item]
     found = [repository.backups(name) for name in names]
+    for name, (some, others) in zip(names, found, strict=True):
+        if name and not some and not others:
+            conf.source(name)  # a name that neither the store nor the configuration knows is refused
     whole = [one for backups, _ in found for one in backups]
     broken = [one for _, ones in found for one in ones]
     if json:
