@@ -320,7 +320,9 @@ def test_a_record_about_another_backup_is_damage(repository: Repository, store: 
     first, second = back_up(repository), back_up(repository)
     with store.create(f"{first.id}/proofs/20261123T030000Z.json") as sink:
         sink.write(seal(record(second.id, 1)))
-    assert [one.id for one in repository.backups()[1]] == [first.id]
+    whole, broken = repository.backups()
+    assert {one.id: one.state for one in whole} == {first.id: "damaged", second.id: "stored"}
+    assert broken == [], "the backup itself is whole, and stays in reach"
 
 
 def test_one_damaged_manifest_hides_no_other(repository: Repository, store: MemoryStore) -> None:

@@ -260,6 +260,14 @@ def stamp_of(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
+def moment_of(stamp: str) -> datetime:
+    """The moment of a stamp; for one that no calendar has, the last there is."""
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
 _HEAD = b'{"sha256":"'
 _NECK = b'","content":'
 _TAIL = b"}\n"

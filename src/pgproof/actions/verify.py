@@ -7,7 +7,7 @@ from typing import Literal
 
 from pgproof.errors import ConfigError, Damaged, PgproofError, Unreachable
 from pgproof.manifest import Manifest, Part, Record
-from pgproof.repository import Repository
+from pgproof.repository import UNBELIEVABLE, Repository
 from pgproof.stream.encrypt import Key, can_decrypt
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
@@ -48,7 +48,7 @@ def verify(repository: Repository, backup: str, key: Key, now: datetime, progres
     progress.begin(f"verifying {backup}", manifest.size * (2 if _opens(manifest, key) else 1))
     source = reading(repository, manifest, key)
     parts = tuple(_verify_part(source, part, key, progress) for part in manifest.parts)
-    findings = [one.text for one in parts if not one.ok] + _order(repository, manifest)
+    findings = [one.text for one in parts if not one.ok] + _order(repository, manifest) + _records(repository, backup)
     scope: Literal["stored bytes", "contents"] = "contents" if _opens(manifest, key) else "stored bytes"
     took = round(time.monotonic() - began, 3)
     record = Record(backup, "verify", now, not findings, took, tuple(findings), scope=scope)
@@ -92,6 +92,12 @@ def _open(source: Reading, part: Part, name: str, progress: Progress) -> None:
             f"{name} is whole and does not open: {error.message}",
             hint="check [encryption]: backups made with an older key need that key",
         ) from error
+
+
+def _records(repository: Repository, backup: str) -> list[str]:
+    """Records that are damaged: the backup may be whole, but what was found out about it is lost."""
+    wrong = [record for record in repository.records(backup) if record.scope == UNBELIEVABLE]
+    return [f"{one.findings[0]}; delete that file, and verify again" for one in wrong]
 
 
 def _order(repository: Repository, manifest: Manifest) -> list[str]:

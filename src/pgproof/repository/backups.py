@@ -21,6 +21,7 @@ from pgproof.manifest import (
     Manifest,
     Part,
     Record,
+    moment_of,
     seal,
     seal_hash,
     split_id,
@@ -34,6 +35,7 @@ from pgproof.stream.encrypt import Key
 from pgproof.stream.part import PartWriter, part_name
 
 MANIFEST = "manifest.json"
+UNBELIEVABLE = "a damaged record"  # the scope of what stands in for one
 GRACE = timedelta(days=1)
 _RECORD = re.compile(r"proofs/\d{8}T\d{6}Z(-\d+)?\.json")  # whatever else lies there is not ours
 _MOST_BYTES = 1 << 30  # a manifest larger than this is none of ours
@@ -131,8 +133,9 @@ class Repository:
         return seal_hash(self._read(f"{backup}/{MANIFEST}"))
 
     def records(self, backup: str) -> tuple[Record, ...]:
+        """What examinations found; one that cannot be believed says so, as a bad one."""
         names = [entry.name for entry in self.store.list(f"{backup}/proofs/")]
-        return tuple(self._record(name, backup) for name in names if _RECORD.fullmatch(name, len(backup) + 1))
+        return tuple(self._believed(name, backup) for name in names if _RECORD.fullmatch(name, len(backup) + 1))
 
     def open_part(self, manifest: Manifest, part: Part, start: int = 0, length: int | None = None) -> BinaryIO:
         return self.store.open(f"{manifest.id}/{part.name}", start, length)
@@ -214,7 +217,7 @@ class Repository:
         return grouped
 
     def _backup(self, backup: str, inside: dict[str, Entry]) -> Backup:
-        records = (self._record(entry.name, backup) for name, entry in inside.items() if _RECORD.fullmatch(name))
+        records = (self._believed(entry.name, backup) for name, entry in inside.items() if _RECORD.fullmatch(name))
         return Backup(self.manifest(backup), tuple(records), "kept.json" in inside)
 
     def _exact(self, name: str) -> Backup | None:
@@ -222,6 +225,14 @@ class Repository:
             return None
         inside = self._by_backup(split_id(name)[0]).get(name, {})
         return self._backup(name, inside) if MANIFEST in inside else None
+
+    def _believed(self, name: str, backup: str) -> Record:
+        """The record; in place of a damaged one a bad one of its time, so that the backup itself stays in reach."""
+        try:
+            return self._record(name, backup)
+        except Damaged as error:
+            at = moment_of(name.rpartition("/")[2][:16])
+            return Record(backup, "verify", at, ok=False, seconds=0, findings=(error.message,), scope=UNBELIEVABLE)
 
     def _record(self, name: str, backup: str) -> Record:
         record = unseal(self._read(name), Record, f"the record {name}")

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from pgproof.errors import Damaged
+from pgproof.errors import Damaged, NotFound
 from pgproof.manifest import Block, Manifest, Part
 from pgproof.stream.blocks import authenticate, plain_text, read_blocks
 from pgproof.stream.encrypt import Key, decrypting
@@ -24,6 +24,12 @@ class Reading:
         self._open = opened
         self._key = key
 
+    def _stored(self, part: Part, start: int, length: int | None) -> BinaryIO:
+        try:
+            return self._open(part, start, length)
+        except NotFound as error:
+            raise Damaged(f"{self._named(part)} is missing", hint=_HINT) from error
+
     def _named(self, part: Part) -> str:
         return f"{self.manifest.id}/{part.name}"
 
@@ -34,7 +40,7 @@ class Reading:
         """Read every stored byte of a part; no key is needed. Raises Damaged."""
         watcher = progress or Silent()
         digest, size = hashlib.sha256(), 0
-        with self._open(part, 0, None) as stream:
+        with self._stored(part, 0, None) as stream:
             while data := stream.read(_STRIDE):
                 digest.update(data)
                 size += len(data)
@@ -57,7 +63,7 @@ class Reading:
         """A small part, opened and decompressed, in memory. Raises Damaged: what is used is what was checked."""
         if part.blocks:
             return b"".join(plain_text(block, data, part.codec, self._named(part)) for block, data in self.blocks(part))
-        with self._open(part, 0, None) as stream:
+        with self._stored(part, 0, None) as stream:
             data = b"".join(iter(lambda: stream.read(_STRIDE), b""))
         self._check(part, len(data), hashlib.sha256(data))
         with decrypting(self.key_for(part), io.BytesIO(data), self._named(part)) as plain:
@@ -70,7 +76,7 @@ class Reading:
                 plain_text(block, data, part.codec, self._named(part))
                 progress.advance(block.size)
             return
-        with self._open(part, 0, None) as stored, decrypting(self.key_for(part), stored, self._named(part)) as stream:
+        with self._stored(part, 0, None) as stored, decrypting(self.key_for(part), stored, self._named(part)) as stream:
             while data := stream.read(_STRIDE):
                 progress.advance(len(data))
 
@@ -80,13 +86,13 @@ class Reading:
         """
         if part.encryption != "none" or all(map(wanted, part.blocks)):
             with (
-                self._open(part, 0, None) as stored,
+                self._stored(part, 0, None) as stored,
                 decrypting(self.key_for(part), stored, self._named(part)) as stream,
             ):
                 yield from (pair for pair in read_blocks(stream, part.blocks, self._named(part)) if wanted(pair[0]))
             return
         for block in filter(wanted, part.blocks):
-            with self._open(part, block.offset, block.size) as stream:
+            with self._stored(part, block.offset, block.size) as stream:
                 yield block, authenticate(block, stream.read(block.size), self._named(part))
 
 
