@@ -50,6 +50,7 @@ def load(session: Session, text: bytes) -> list[str]:
         except QueryFailed as error:
             if error.sqlstate != _DUPLICATE:
                 failed.append(error.message)
+    session.own_encoding()  # the text sets the one it is written in
     return failed
 
 

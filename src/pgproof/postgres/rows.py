@@ -15,16 +15,29 @@ from urllib.parse import urlencode
 import asyncpg
 
 from pgproof.errors import PgproofError, QueryFailed, Refused, Unreachable
-from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire
+from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Address, Wire, connect
+from pgproof.postgres.sql import conninfo_value, literal, qualified
+from pgproof.postgres.sql import name as quoted
+from pgproof.secret import Secret
+
+
+def connection(wire: Wire, *, settings: dict[str, str] | None = None) -> "Rows":
+    """A connection for rows. Raises Unreachable, QueryFailed."""
+    return _AnyBytes(wire, settings=settings) if wire.encoding == "SQL_ASCII" else Rows(wire, settings=settings)
 
 
 class Rows:
-    """A connection for COPY, both ways. Not shared between threads, but for terminate()."""
+    """A connection for COPY, both ways. Not shared between threads, but for terminate().
+
+    asyncpg writes every statement in UTF-8, whatever the client encoding: so that is UTF-8, and COPY is told
+    the server's own encoding, in which the rows pass as they are.
+    """
 
     def __init__(self, wire: Wire, *, settings: dict[str, str] | None = None) -> None:
+        self._encoding = wire.encoding
         self._loop = asyncio.new_event_loop()
         given = {key: value for key, value in SETTINGS.items() if key != "standard_conforming_strings"}
-        given |= {"client_encoding": wire.client_encoding, "application_name": "pgproof", **(settings or {})}
+        given |= {"client_encoding": "UTF8", "application_name": "pgproof", **(settings or {})}
         dsn = f"postgresql://?{urlencode(wire.tls)}" if wire.tls else None
         try:
             self._connection: Any = self._wait(
@@ -52,7 +65,7 @@ class Rows:
         async def output(data: bytes) -> None:
             take(data)
 
-        status: str = self._wait(self._connection.copy_from_query(query, output=output))
+        status: str = self._wait(self._connection.copy_from_query(query, output=output, encoding=self._encoding))
         return int(status.rpartition(" ")[2])
 
     def copy_in(self, schema: str, table: str, columns: Iterable[str], text: Iterable[bytes]) -> int:
@@ -63,7 +76,13 @@ class Rows:
                 yield piece
 
         status: str = self._wait(
-            self._connection.copy_to_table(table, source=source(), columns=list(columns) or None, schema_name=schema)
+            self._connection.copy_to_table(
+                table,
+                source=source(),
+                columns=list(columns) or None,
+                schema_name=schema,
+                encoding=self._encoding,
+            )
         )
         return int(status.rpartition(" ")[2])
 
@@ -93,6 +112,38 @@ class Rows:
             ) from error
         except LookupError as error:
             raise Refused(f"the database's encoding cannot be read: {error}", hint="please report it") from error
+
+
+class _AnyBytes(Rows):
+    """The same by psycopg, slower, where names may be bytes that are no UTF-8: in SQL_ASCII databases."""
+
+    def __init__(self, wire: Wire, *, settings: dict[str, str] | None = None) -> None:
+        words = {"host": wire.host, "port": str(wire.port), "user": wire.user, "dbname": wire.database, **wire.tls}
+        line = " ".join(f"{key}={conninfo_value(value)}" for key, value in words.items())
+        self._session = connect(Address(line, Secret(wire.password) if wire.password else None))
+        try:
+            self._session.pin()
+            for key, value in (settings or {}).items():
+                self._session.run(f"SET {key} = {literal(value)}")
+        except BaseException:
+            self._session.close()
+            raise
+
+    def execute(self, sql: str) -> None:
+        self._session.run(sql)
+
+    def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
+        return self._session.copy_out(query, take)
+
+    def copy_in(self, schema: str, table: str, columns: Iterable[str], text: Iterable[bytes]) -> int:
+        listed = ", ".join(quoted(column) for column in columns)
+        return self._session.copy_in(f"{qualified(schema, table)}{f' ({listed})' if listed else ''}", text)
+
+    def terminate(self) -> None:
+        self._session.terminate()
+
+    def close(self) -> None:
+        self._session.close()
 
 
 def strides(text: memoryview | bytes, size: int = 1 << 19) -> Iterable[bytes]:

@@ -5,7 +5,8 @@ psycopg asks the questions here; rows in bulk go through postgres.rows (docs/dec
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -96,7 +97,7 @@ class Wire:
     database: str
     password: str
     tls: dict[str, str]
-    client_encoding: str
+    encoding: str  # the server's own
 
     def __repr__(self) -> str:
         return f"Wire({self.host}:{self.port}/{self.database})"
@@ -115,8 +116,12 @@ class Session:
         self.encoding = encoding
         self.client_encoding = "LATIN1" if encoding == "SQL_ASCII" else encoding
         self.version_num = info.server_version
-        connection.execute(f"SET client_encoding = '{self.client_encoding}'".encode())
+        self.own_encoding()
         self.codec = info.encoding
+
+    def own_encoding(self) -> None:
+        """The client encoding as this session understands it, after statements that may have set another."""
+        self._connection.execute(f"SET client_encoding = '{self.client_encoding}'".encode())
 
     def rows(self, sql: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """The answer to a question. Raises QueryFailed, Unreachable."""
@@ -154,6 +159,14 @@ class Session:
                     take(b"".join(gathered))
             return cursor.rowcount
 
+    def copy_in(self, table: str, text: Iterable[bytes]) -> int:
+        """As Rows.copy_in, of a table's quoted name with its columns."""
+        with translated(), self._connection.cursor() as cursor:
+            with cursor.copy(f"COPY {table} FROM STDIN") as rows:
+                for piece in text:
+                    rows.write(piece)
+            return cursor.rowcount
+
     def pin(self) -> dict[str, str]:
         """Set what shapes COPY text; returns what was set, for the manifest."""
         wanted = SETTINGS | {key: value for since, key, value in _NEWER_SETTINGS if self.version_num >= since}
@@ -168,11 +181,19 @@ class Session:
             tls = {"sslmode": "disable"}
         # A certificate is checked against the name, so only without one may the resolved address be used.
         host = info.hostaddr if info.hostaddr and not local and "sslrootcert" not in tls else info.host
-        return Wire(host, info.port, info.user, info.dbname, info.password or "", tls, self.client_encoding)
+        return Wire(host, info.port, info.user, info.dbname, info.password or "", tls, self.encoding)
 
     @property
     def backend(self) -> int:
         return self._connection.info.backend_pid
+
+    def terminate(self) -> None:
+        """Drop the connection at once; may be called from another thread to end a COPY under way."""
+        with (
+            contextlib.suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(self._connection.fileno())) as way,
+        ):
+            way.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         with contextlib.suppress(psycopg.Error):

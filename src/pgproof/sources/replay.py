@@ -18,7 +18,7 @@ from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
 from pgproof.postgres import archive, catalog, roles, server
 from pgproof.postgres.archive import Chosen, TocEntry
-from pgproof.postgres.rows import Rows, strides
+from pgproof.postgres.rows import Rows, connection, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
 from pgproof.postgres.tools import Tools
 from pgproof.sources import text
@@ -139,7 +139,7 @@ def digest_tables(target: Address, tables: Iterable[Table], jobs: int, progress:
 
 def digest_large_objects(target: Address, query: str) -> Digest:
     """Digest the contents of all large objects, by the statements that would make them."""
-    with connect(target) as session, contextlib.closing(Rows(session.wire())) as rows:
+    with connect(target) as session, contextlib.closing(connection(session.wire())) as rows:
         return _digest_query(rows, query)
 
 
@@ -338,7 +338,7 @@ class _Crew:
 
     def _rows(self) -> Rows:
         if not hasattr(self._mine, "rows"):
-            self._mine.rows = Rows(self._wire)
+            self._mine.rows = connection(self._wire)
             self._all.append(self._mine.rows)
         rows: Rows = self._mine.rows
         return rows

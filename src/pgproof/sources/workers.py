@@ -13,7 +13,7 @@ from queue import Empty, Full, Queue
 
 from pgproof.errors import Busy, PgproofError, QueryFailed
 from pgproof.manifest import Codec
-from pgproof.postgres.rows import Rows
+from pgproof.postgres.rows import Rows, connection
 from pgproof.postgres.server import Wire
 from pgproof.postgres.snapshot import Snapshot
 from pgproof.sources.units import Reader, Slice, Unit, UnitCopier
@@ -50,7 +50,7 @@ class Readers:
 
     def connection(self) -> Rows:
         """A connection for rows."""
-        return Rows(self.wire, settings=self.range_settings | {"lock_timeout": str(QUEUE_SECONDS * 1000)})
+        return connection(self.wire, settings=self.range_settings | {"lock_timeout": str(QUEUE_SECONDS * 1000)})
 
     @contextlib.contextmanager
     def joined(self, rows: Rows) -> Iterator[None]:
