@@ -124,7 +124,7 @@ class _Compiled:
         async def output(data: bytes) -> None:
             take(data)
 
-        status: str = self._wait(self._connection.copy_from_query(query, output=output, encoding=self._encoding))
+        status: str = self._wait(self._connection.copy_from_query(query, output=output))
         return int(status.rpartition(" ")[2])
 
     def copy_in(self, schema: str, table: str, columns: Iterable[str], text: Iterable[bytes]) -> int:
@@ -133,13 +133,7 @@ class _Compiled:
                 yield piece
 
         status: str = self._wait(
-            self._connection.copy_to_table(
-                table,
-                source=source(),
-                columns=list(columns) or None,
-                schema_name=schema,
-                encoding=self._encoding,
-            )
+            self._connection.copy_to_table(table, source=source(), columns=list(columns) or None, schema_name=schema)
         )
         return int(status.rpartition(" ")[2])
 
@@ -168,38 +162,6 @@ class _Compiled:
             ) from error
         except LookupError as error:
             raise Refused(f"the database's encoding cannot be read: {error}", hint="please report it") from error
-
-
-class _AnyBytes(Rows):
-    """The same by psycopg, slower, where names may be bytes that are no UTF-8: in SQL_ASCII databases."""
-
-    def __init__(self, wire: Wire, *, settings: dict[str, str] | None = None) -> None:
-        words = {"host": wire.host, "port": str(wire.port), "user": wire.user, "dbname": wire.database, **wire.tls}
-        line = " ".join(f"{key}={conninfo_value(value)}" for key, value in words.items())
-        self._session = connect(Address(line, Secret(wire.password) if wire.password else None))
-        try:
-            self._session.pin()
-            for key, value in (settings or {}).items():
-                self._session.run(f"SET {key} = {literal(value)}")
-        except BaseException:
-            self._session.close()
-            raise
-
-    def execute(self, sql: str) -> None:
-        self._session.run(sql)
-
-    def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
-        return self._session.copy_out(query, take)
-
-    def copy_in(self, schema: str, table: str, columns: Iterable[str], text: Iterable[bytes]) -> int:
-        listed = ", ".join(quoted(column) for column in columns)
-        return self._session.copy_in(f"{qualified(schema, table)}{f' ({listed})' if listed else ''}", text)
-
-    def terminate(self) -> None:
-        self._session.terminate()
-
-    def close(self) -> None:
-        self._session.close()
 
 
 def strides(text: memoryview | bytes, size: int = 1 << 19) -> Iterable[bytes]:

@@ -5,8 +5,7 @@ psycopg asks the questions here; rows in bulk go through postgres.rows (docs/dec
 
 import contextlib
 import os
-import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -126,10 +125,6 @@ class Session:
         connection.execute("; ".join(f"SET {key} = '{value}'" for key, value in wanted.items()).encode())
         self.codec = info.encoding
 
-    def own_encoding(self) -> None:
-        """The client encoding as this session understands it, after statements that may have set another."""
-        self._connection.execute(f"SET client_encoding = '{self.client_encoding}'".encode())
-
     def rows(self, sql: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """The answer to a question. Raises QueryFailed, Unreachable."""
         with translated():
@@ -159,14 +154,6 @@ class Session:
         """As Rows.copy_out, but in this session's own transaction, under its locks."""
         return copy_out(self._connection, query, take)
 
-    def copy_in(self, table: str, text: Iterable[bytes]) -> int:
-        """As Rows.copy_in, of a table's quoted name with its columns."""
-        with translated(), self._connection.cursor() as cursor:
-            with cursor.copy(f"COPY {table} FROM STDIN") as rows:
-                for piece in text:
-                    rows.write(piece)
-            return cursor.rowcount
-
     def pin(self) -> dict[str, str]:
         """Set what shapes COPY text; returns what was set, for the manifest."""
         wanted = SETTINGS | newer_settings(self.version_num)
@@ -188,14 +175,6 @@ class Session:
     @property
     def backend(self) -> int:
         return self._connection.info.backend_pid
-
-    def terminate(self) -> None:
-        """Drop the connection at once; may be called from another thread to end a COPY under way."""
-        with (
-            contextlib.suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(self._connection.fileno())) as way,
-        ):
-            way.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         with contextlib.suppress(psycopg.Error):
