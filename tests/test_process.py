@@ -1,5 +1,6 @@
 """Child processes: how they end is told, they end together, and their end is believed only by their status."""
 
+import io
 import os
 import signal
 import subprocess
@@ -312,3 +313,42 @@ def test_a_number_used_again_is_another_process_and_what_is_not_known_is_not_gon
     assert process.is_gone(process.Identity(me.host, me.boot, me.pid, "1"))
     assert not process.is_gone(process.Identity("elsewhere", "another boot", 999_999, "1"))
     assert not process.is_gone(process.Identity(me.host, "", 999_999, "1"))
+
+
+class SlowPipe(io.RawIOBase):
+    """A pipe whose number is asked for, and used a while later."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.entered = threading.Event()
+        self.end, self.ours = os.pipe()
+
+    def fileno(self) -> int:
+        if self.closed:
+            raise ValueError("closed")
+        self.events.append("asked")
+        self.entered.set()
+        time.sleep(0.2)
+        self.events.append("used")
+        return self.ours
+
+    def close(self) -> None:
+        if not self.closed:
+            self.events.append("closed")
+            os.close(self.ours)
+            os.close(self.end)
+        super().close()
+
+
+def test_a_pipe_is_not_closed_under_a_thread_that_writes() -> None:
+    """Or its number is another file's by then, and that file is written to."""
+    slow = SlowPipe()
+    pipe = process._Pipe(slow)
+    writer = threading.Thread(target=pipe.write, args=(memoryview(b"x"),))
+    writer.start()
+    slow.entered.wait()
+    pipe.close()
+    writer.join()
+    assert slow.events == ["asked", "used", "closed"]
+    with pytest.raises(ValueError, match="closed"):
+        pipe.write(memoryview(b"x"))

@@ -47,6 +47,35 @@ class Program:
         return Path(self.argv[0]).name
 
 
+class _Pipe:
+    """Our end of a pipe that one thread uses while another may close it.
+
+    Without the lock a descriptor could be closed, be given to another file, and then be written to.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def write(self, data: memoryview) -> int:
+        """Raises BrokenPipeError when nobody reads, ValueError once it is closed."""
+        with self._lock:
+            return os.write(self._stream.fileno(), data)
+
+    def read(self, size: int) -> bytes:
+        with self._lock:
+            return b"" if self._stream.closed else os.read(self._stream.fileno(), size)
+
+    def close(self) -> None:
+        """Whoever is inside comes out when the program has ended; one that cannot be ended keeps its pipe."""
+        if self._lock.acquire(timeout=GRACE_SECONDS):
+            try:
+                with contextlib.suppress(OSError):
+                    self._stream.close()
+            finally:
+                self._lock.release()
+
+
 class Child:
     """A running program. Use as a context manager: leaving it on an error ends the whole group."""
 
@@ -58,6 +87,8 @@ class Child:
         self._reason = ""
         self._tail = b""
         self._popen = _popen(program, stdin, stdout)
+        self._input = _Pipe(self._popen.stdin) if self._popen.stdin else None
+        self._output = _Pipe(self._popen.stdout) if self._popen.stdout else None
         self._done = threading.Event()
         self._threads = [
             threading.Thread(target=self._keep_tail, daemon=True),
@@ -81,11 +112,11 @@ class Child:
 
     def write(self, data: bytes) -> None:
         """Push `data` into its standard input. Raises ProgramFailed when it no longer listens."""
-        assert self._popen.stdin is not None
+        assert self._input is not None
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[os.write(self._popen.stdin.fileno(), rest) :]
+                rest = rest[self._input.write(rest) :]
         except (BrokenPipeError, ValueError):
             # Its output is left open: another thread may be reading the last of it.
             status = self._popen.wait()
@@ -95,17 +126,20 @@ class Child:
         self._moved = time.monotonic()
 
     def end_input(self) -> None:
-        if self._popen.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._popen.stdin.close()
+        if self._input is not None:
+            self._input.close()
 
     def read(self, size: int = 1 << 18) -> bytes:
         """Up to `size` bytes of its output; b'' only after it has ended well. Raises ProgramFailed."""
-        assert self._popen.stdout is not None
-        data = b"" if self._popen.stdout.closed else os.read(self._popen.stdout.fileno(), size)
-        self._moved = time.monotonic()
+        data = self._read(size)
         if not data:
             self.finish()
+        return data
+
+    def _read(self, size: int) -> bytes:
+        assert self._output is not None
+        data = self._output.read(size)
+        self._moved = time.monotonic()
         return data
 
     def chunks(self, size: int = 1 << 18) -> Iterator[bytes]:
@@ -156,10 +190,9 @@ class Child:
 
     def _close(self) -> None:
         self._done.set()
-        for stream in (self._popen.stdin, self._popen.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        for pipe in (self._input, self._output):
+            if pipe is not None:
+                pipe.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(2)
@@ -233,9 +266,7 @@ def find(name: str) -> str | None:
 
 
 def _raw_chunks(child: Child) -> Iterator[bytes]:
-    assert child._popen.stdout is not None  # noqa: SLF001 - run() is Child's other half
-    while data := os.read(child._popen.stdout.fileno(), 1 << 18):  # noqa: SLF001
-        child._moved = time.monotonic()  # noqa: SLF001
+    while data := child._read(1 << 18):  # noqa: SLF001 - run() is Child's other half
         yield data
 
 
