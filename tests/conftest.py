@@ -124,7 +124,7 @@ class Program:
         """Write pgproof.toml with these sources and the store `backups`; `more` is added as it is."""
         lines = []
         for name, address in sources.items():
-            lines += [f"[sources.{name}]", f"url = {json.dumps(address.conninfo)}"]
+            lines += [f"[sources.{name}]", f"url = {json.dumps(address.conninfo, ensure_ascii=False)}"]
             if address.password:
                 secret = self.folder / f"{name}.password"
                 secret.touch(0o600)

@@ -100,15 +100,16 @@ def scene(servers: Servers, program: Program) -> Scene:
 
 
 @pytest.fixture
-def databases(servers: Servers) -> Iterator[Callable[[str], Address]]:
+def databases(servers: Servers) -> Iterator[Callable[..., Address]]:
     """Addresses of databases that are dropped in the end, by name."""
     from tests.conftest import drop_database
 
     names: list[str] = []
 
-    def of(called: str) -> Address:
+    def of(called: str, *, fresh: bool = True) -> Address:
         names.append(called)
-        drop_database(servers(MAJOR).address, called)
+        if fresh:
+            drop_database(servers(MAJOR).address, called)
         return servers(MAJOR).address.to(called)
 
     yield of

@@ -33,9 +33,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("called", NAMES)
-def test_names_of_databases(
-    servers: Servers, program: Program, databases: Callable[[str], Address], called: str
-) -> None:
+def test_names_of_databases(servers: Servers, program: Program, databases: Callable[..., Address], called: str) -> None:
     databases(called)
     source = servers.database(MAJOR, called)
     fill(source)
@@ -51,11 +49,11 @@ def test_names_of_databases(
     assert kit.digests(back) == kit.digests(source)
     again = program.ok("restore", "latest", f"--to={back.database}", "--replace", "--json") if plain else None
     if again:
-        databases(again.json["aside"])
+        databases(again.json["aside"], fresh=False)
         assert kit.digests(databases_at(servers, again.json["aside"])) == kit.digests(source)
     made = program.ok("restore", "latest", "--json").json["database"]
     assert kit.digests(databases_at(servers, made)) == kit.digests(source)
-    databases(made)
+    databases(made, fresh=False)
     assert sorted(path.name for path in program.folder.iterdir()) == [
         "backups",
         "db.password",
@@ -76,13 +74,14 @@ def test_a_name_that_looks_like_a_url_goes_nowhere_else(program: Program, server
     fill(source)
     program.configure(db=source)
     program.ok("backup")
-    refused(program.run("restore", "latest", "--to", "postgres://x:y:z/[db"), 2, "connection string")
+    refused(program.run("restore", "latest", "--to", "postgres://[x/db"), 2, "connection string")
     refused(program.run("restore", "latest", "--to", "mysql://127.0.0.1/db"), 2)
     refused(program.run("restore", "latest", "--to", "nonsense=1"), 2)
     refused(program.run("restore", "latest", "--to", ""), 2)
     long = refused(program.run("restore", "latest", "--to", "n" * 64), 2, "63")
     assert "n" * 64 in long.err
-    refused(program.run("restore", "latest", "--to", "nul\udcff"), 2)
+    refused(program.run("restore", "latest", "--to", "bytes\udcff"), 2, "UTF-8")
+    refused(program.run("restore", "latest", "--table", "bytes\udcff", "--to", "bad_never"), 2)
 
 
 ODD = {
@@ -126,10 +125,10 @@ def test_encodings(servers: Servers, program: Program, databases: Callable[[str]
         one = databases(f"{source.database}_one")
         label = table.decode("utf-8" if encoding == "SQL_ASCII" else ODD[encoding][0])
         program.ok("restore", "latest", "--to", one.database, "--table", label)
-        assert contents(one)[:2] == contents(source)[:2]
+        assert contents(one, 2) == contents(source, 2)
 
 
-def contents(database: Address) -> list[object]:
+def contents(database: Address, first: int | None = None) -> list[object]:
     """The bytes of names and rows, by the server's own reckoning: md5 of text is of its stored bytes."""
     with connect(database) as session:
         (table,) = session.row(
@@ -146,4 +145,4 @@ def contents(database: Address) -> list[object]:
             "SELECT md5(string_agg(word::text, '')) FROM public.words",
             "SELECT getdatabaseencoding()",
         ]
-        return [session.value(question) for question in questions]
+        return [session.value(question) for question in questions[:first]]

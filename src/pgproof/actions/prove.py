@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pgproof.checks import Check
 from pgproof.errors import Damaged, NotProven, PgproofError, QueryFailed, Unreachable
-from pgproof.evidence import Difference, compare_counts, compare_digests
+from pgproof.evidence import Count, Difference, compare_counts, compare_digests
 from pgproof.manifest import Manifest, Record, Sequence, TableProof
 from pgproof.postgres import archive, catalog, roles, server, tools
 from pgproof.postgres.scratch import Scratch, room, scratch
@@ -110,12 +110,12 @@ class _Drill:
             _refuse_blame(error, self.server)
             difference = Difference("the restore", f"failed: {error.message}")
             return _Outcome((difference,), tuple(remarks), (), {})
-        found = self._digests()
+        found, large = self._digests()
         differences = [
             *compare_counts({table.label: table.rows for table in self.manifest.evidence.tables}, done.digests),
             *compare_digests(done.digests, found),
             *self._sequences(),
-            *self._large_objects(),
+            *large,
             *self._schema(schema),
             *self._indexes(),
         ]
@@ -153,11 +153,21 @@ class _Drill:
         manner = Manner(jobs=self.conditions.jobs, digest=True, tablespaces=False, analyze=False)
         return replay(self.reading, self.address, self.server.tools, selection, schema, manner, self.progress)
 
-    def _digests(self) -> Digests:
+    def _digests(self) -> tuple[Digests, list[Difference]]:
+        """Of all tables and large objects; of these also what their digest does not tell: how many there are,
+        as an empty one has no contents, and how many bytes, as the stored text itself may hold none.
+        """
         found = digest_tables(self.address, self.manifest.evidence.tables, self.conditions.jobs, self.progress)
-        if self.manifest.evidence.large_objects.rows:
-            found[LARGE_OBJECTS] = digest_large_objects(self.address, catalog.LARGE_OBJECT_CONTENTS)
-        return found
+        before, after = self.manifest.evidence.large_objects, Count()
+        with connect(self.address) as session:
+            count = catalog.large_objects(session)
+        if before.rows or count.rows:
+            found[LARGE_OBJECTS], size = digest_large_objects(self.address, catalog.LARGE_OBJECT_CONTENTS)
+            after = Count(count.rows, size)
+        words = (
+            f"{before.rows} with {before.bytes} bytes of text were read, {after.rows} with {after.bytes} are restored"
+        )
+        return found, [] if before == after else [Difference(LARGE_OBJECTS, words)]
 
     def _sequences(self) -> list[Difference]:
         with connect(self.address) as session:
@@ -170,13 +180,6 @@ class _Drill:
             for one in self.manifest.evidence.sequences
             if (after := found.get((one.schema, one.name))) != one
         ]
-
-    def _large_objects(self) -> list[Difference]:
-        """How many there are: digests are of contents, and an empty one has none."""
-        before = self.manifest.evidence.large_objects.rows
-        with connect(self.address) as session:
-            after = catalog.large_objects(session).rows
-        return [] if before == after else [Difference(LARGE_OBJECTS, f"{before} were read, {after} are restored")]
 
     def _indexes(self) -> list[Difference]:
         """Indexes that are invalid after the restore; none can be, as pg_restore makes them anew."""

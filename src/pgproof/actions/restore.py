@@ -205,7 +205,7 @@ def _aside(session: Session, target: Address, database: str, wish: Wish, now: da
             f"{len(others)} sessions are connected to {database}: {who}",
             hint="stop the services that use it, or add --disconnect",
         )
-    return _short(database, f"_before_{stamp_of(now)}")
+    return shortened(database, f"_before_{stamp_of(now)}")
 
 
 def _steps(
@@ -230,7 +230,7 @@ def _steps(
 def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> Iterator[str]:
     """A new database under a temporary name, dropped unless it has been renamed by the end."""
     # The name tells whose it is, from the moment it is there: what a killed restore left is dropped by the next.
-    temporary = _short(made.database, f"{_MARK}{process.identity().tag}.{secrets.token_hex(2)}")
+    temporary = shortened(made.database, f"{_MARK}{process.identity().tag}.{secrets.token_hex(2)}")
     owner = made.manifest.database.owner if owners else None
     statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
     # As long as this lock is held somebody works on the database; it ends with the session, however that ends.
@@ -322,7 +322,7 @@ def _worked_on(session: Session, database: str) -> bool:
     return bool(session.value(held, [_LOCKS, _lock_key(database)]))
 
 
-def _short(database: str, ending: str) -> str:
+def shortened(database: str, ending: str) -> str:
     """`database` with an ending, within the bytes that an identifier may have."""
     room = _LONGEST - len(ending.encode())
     return database.encode()[:room].decode("utf-8", "ignore") + ending

@@ -102,10 +102,21 @@ def _as_ours(error: BaseException) -> PgproofError:
     if isinstance(error, TyperException):
         hint = "`pgproof --help` lists the commands, `pgproof COMMAND --help` its options"
         return UsageError(error.format_message(), hint=hint)
+    if isinstance(error, UnicodeEncodeError) and not all(_is_text(word) for word in sys.argv):
+        return UsageError("a word of the command line is not UTF-8 text", hint="names of PostgreSQL are given in UTF-8")
     return PgproofError(
         f"a fault in pgproof itself: {type(error).__name__}: {error}",
         hint="nothing stored was changed; please report it with what PGPROOF_TRACEBACK=1 shows",
     )
+
+
+def _is_text(word: str) -> bool:
+    """Whether an argument was UTF-8: Python keeps other bytes as lone surrogates."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _report(error: PgproofError) -> int:

@@ -137,8 +137,8 @@ def digest_tables(target: Address, tables: Iterable[Table], jobs: int, progress:
         return {label: future.result() for label, future in futures.items()}
 
 
-def digest_large_objects(target: Address, query: str) -> Digest:
-    """Digest the contents of all large objects, by the statements that would make them."""
+def digest_large_objects(target: Address, query: str) -> tuple[Digest, int]:
+    """Digest and size of the contents of all large objects, by the statements that would make them."""
     with connect(target) as session, contextlib.closing(open_rows(session.wire())) as rows:
         return _digest_query(rows, query)
 
@@ -354,22 +354,23 @@ def _swapped(work: Callable[[Rows, _Piece], _Result], piece: _Piece, rows: Rows)
 
 
 def _digest_table(rows: Rows, table: Table, progress: Progress) -> Digest:
-    return _digest_query(rows, Slice(0, table).query(), progress)
+    return _digest_query(rows, Slice(0, table).query(), progress)[0]
 
 
-def _digest_query(rows: Rows, query: str, progress: Progress | None = None) -> Digest:
-    total = Digest()
+def _digest_query(rows: Rows, query: str, progress: Progress | None = None) -> tuple[Digest, int]:
+    total, size = Digest(), 0
 
     def take(chunk: bytes) -> None:
-        nonlocal total
+        nonlocal total, size
         total += digest_lines(chunk)
+        size += len(chunk)
         if progress:
             progress.advance(len(chunk))
 
     told = rows.copy_out(query, take)
     if told != total.rows:
         raise Damaged(f"the server counted {told} rows and sent {total.rows}", hint="run it again")
-    return total
+    return total, size
 
 
 def _chosen(entries: list[TocEntry], choice: Choice) -> Chosen:

@@ -112,7 +112,11 @@ def verify(
 
     conf, manners = settings(config), Manners(json, quiet)
     repository = open_repository(conf.store(store) if store else conf.stores[0])
-    names = [repository.find(backup).id] if backup and _readable(repository, backup) else _all(repository, backup)
+    names = (
+        [repository.find(backup).id]
+        if backup is not None and _readable(repository, backup)
+        else _all(repository, backup)
+    )
     key = conf.encryption.key()
 
     def one(name: str) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def prove(
 
     conf, manners = settings(config), Manners(json, quiet)
     repository = open_repository(conf.stores[0])
-    wanted = [repository.find(backup)] if backup else [repository.find(one.name) for one in conf.sources]
+    wanted = [repository.find(backup)] if backup is not None else [repository.find(one.name) for one in conf.sources]
     by_name = {job.name: job for job in jobs(conf, [])}
 
     def one(found: Backup) -> dict[str, Any]:

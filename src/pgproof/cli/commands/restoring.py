@@ -120,9 +120,15 @@ def _target(conf: Config, manifest: Manifest, to: str | None, password: str | No
         from pgproof.config.references import parse_reference
 
         return Address(to, parse_reference(password, "--password", Path.cwd()).resolve() if password else None)
+    if to is not None and not 0 < len(to.encode("utf-8", "surrogateescape")) < 64:
+        raise UsageError(
+            f"{to!r} cannot be the name of a database", hint="a name has 1 to 63 bytes; without --to a new one is made"
+        )
+    from pgproof.actions.restore import shortened
+
     source = conf.source(manifest.source)
     address = Address(source.conninfo().reveal(), source.secret())
-    return address.to(to or f"{manifest.database.name}_restored_{stamp_of(now).lower()}")
+    return address.to(to or shortened(manifest.database.name, f"_restored_{stamp_of(now).lower()}"))
 
 
 def _named(manifest: Manifest, word: str) -> tuple[str, str]:

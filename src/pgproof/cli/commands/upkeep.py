@@ -11,7 +11,7 @@ import typer
 from pgproof.cli import render
 from pgproof.cli.app import app
 from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, Sources, settings
-from pgproof.errors import PgproofError, Refused
+from pgproof.errors import PgproofError, Refused, UsageError
 from pgproof.finding import Finding, level
 from pgproof.job import Job, forget_store, jobs, open_repository
 from pgproof.monitor import health
@@ -46,17 +46,25 @@ def init(
         manners.say(f"The store at {new_store} will be accepted as it is now.")
         return 0
     path = Path(config or "pgproof.toml")
-    if path.exists():
+    if os.path.lexists(path):
         raise Refused(f"{path} exists already", hint="edit it, or remove it first")
     found = look_around(url, password, os.environ)
-    path.write_text(found.template(store), encoding="utf-8")
-    path.chmod(0o600)
+    _write_new(path, found.template(store))
     for line in found.lines:
         manners.say(line)
     manners.say(f"Wrote {path} with {_sources(len(found.sources))}. Next: pgproof doctor")
     if json:
         print(render.as_json({"path": str(path), "sources": [name for name, _ in found.sources]}))
     return 0
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet, private from its first moment. Raises UsageError."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", hint="name another file with --config") from error
 
 
 def _sources(count: int) -> str:
