@@ -59,15 +59,14 @@ class Scene:
 
     def check(self, restored: str = "") -> None:
         """Everything that must hold right after a fault. `restored` is the database that was being restored to."""
-        settle(lambda: [*self.processes(), *self.sessions()])
-        wrongs = [*self.backups(), *self.targets(restored), *self.processes(), *self.sessions()]
+        wrongs = [*self.alive(), *self.backups(), *self.targets(restored)]
         assert wrongs == [], "\n".join(wrongs)
 
     def check_converged(self, ran: Ran, restored: str = "") -> None:
         """Everything that must hold once the same command was run again."""
         assert ran.code == 0, f"the next run ended with {ran.code}\n{ran.out}\n{ran.err}"
         wrongs = [*self.backups(self.manifests()), *self.targets(restored, done=True), *self.leftovers()]
-        wrongs += [*self.processes(), *self.sessions()]
+        wrongs += self.alive()
         assert wrongs == [], "\n".join(wrongs)
 
     # -- I1, I3 -----------------------------------------------------------------------------------
@@ -113,6 +112,13 @@ class Scene:
             if not one.is_dir() or (one / "owner.json").exists() or one.stat().st_mtime < young
         )
         yield from (f"I9: {one} is left in TMPDIR" for one in claimed)
+
+    def alive(self) -> list[str]:
+        """Processes and sessions that are there still after the time that they may take to end."""
+        until = time.monotonic() + SETTLE
+        while (found := [*self.processes(), *self.sessions()]) and time.monotonic() < until:
+            time.sleep(0.02)
+        return found
 
     def processes(self) -> Iterator[str]:
         for pid in of_scene(self.temporary):
@@ -194,13 +200,6 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:160]
     except OSError:
         return "(gone)"
-
-
-def settle(look: Any, seconds: float = SETTLE) -> None:
-    """Give what was killed the time that it may take."""
-    until = time.monotonic() + seconds
-    while look() and time.monotonic() < until:
-        time.sleep(0.02)
 
 
 def end(temporary: Path) -> None:

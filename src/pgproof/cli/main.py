@@ -9,13 +9,9 @@ import sys
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from typer.exceptions import Abort, TyperException
-
-from pgproof.cli import commands, render
-from pgproof.cli.app import app
 from pgproof.errors import Interrupted, PgproofError, UsageError
 
-assert commands  # importing them registers them
+# All else is imported in _command(), so that a Ctrl-C in that third of a second is answered like any other.
 
 
 def main() -> NoReturn:
@@ -81,6 +77,9 @@ def _run() -> int:
 
 def _command() -> object:
     """What the command returns; what it raises is raised as it was: Typer makes a silent exit of some."""
+    from pgproof.cli import commands  # noqa: F401 - importing them registers them
+    from pgproof.cli.app import app
+
     try:
         result = app(standalone_mode=False)
     except SystemExit as error:
@@ -94,11 +93,15 @@ def _as_ours(error: BaseException) -> PgproofError:
     """Whatever was raised, as a sentence with a hint and an exit code."""
     if isinstance(error, PgproofError):
         return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted; nothing half-made is left", hint="run it again when you like")
+    from typer.exceptions import Abort, TyperException
+
+    if isinstance(error, Abort):
+        return _as_ours(KeyboardInterrupt())
     if isinstance(error, TyperException):
         hint = "`pgproof --help` lists the commands, `pgproof COMMAND --help` its options"
         return UsageError(error.format_message(), hint=hint)
-    if isinstance(error, KeyboardInterrupt | Abort):
-        return Interrupted("interrupted; nothing half-made is left", hint="run it again when you like")
     if isinstance(error, UnicodeEncodeError) and not all(_is_text(word) for word in sys.argv):
         return UsageError("a word of the command line is not UTF-8 text", hint="names of PostgreSQL are given in UTF-8")
     return PgproofError(
@@ -118,6 +121,8 @@ def _is_text(word: str) -> bool:
 
 def _report(error: PgproofError) -> int:
     if "--json" in sys.argv:
+        from pgproof.cli import render
+
         print(render.as_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
     print(f"pgproof: {error.message}", file=sys.stderr)
     if error.hint:

@@ -93,7 +93,7 @@ def scratch(tools: Tools, *, superuser: str = "postgres", below: str | None = No
                 yield Scratch(address, usable, folder, isolated)
                 child.stop(signal.SIGQUIT)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def _place(below: str | None) -> Path:
@@ -130,7 +130,7 @@ def sweep(below: str | None = None) -> int:
         with contextlib.suppress(OSError, ValueError, TypeError):
             if _abandoned(folder):
                 _end_server(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
                 count += 1
     return count
 
@@ -140,6 +140,18 @@ def _abandoned(folder: Path) -> bool:
     if not (folder / "owner.json").exists():
         return time.time() - folder.stat().st_mtime > _UNCLAIMED_SECONDS
     return process.is_gone(process.Identity(**json.loads((folder / "owner.json").read_text())))
+
+
+def _remove(folder: Path) -> None:
+    """The data first: as long as there is any, the file that says whose it is must be there. A Ctrl-C
+    that comes just now is answered when all of it is gone.
+    """
+    try:
+        shutil.rmtree(folder / "data", ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        _remove(folder)
+        raise
 
 
 def _end_server(folder: Path) -> None:

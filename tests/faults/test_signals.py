@@ -1,0 +1,139 @@
+"""FAULTS B2, B3: Ctrl-C and SIGTERM at any moment, and children that die under the program.
+
+A signal ends it with 130 within five seconds, nothing is left, and no traceback is shown. The moment is a system
+call, as in test_kill.py, so that it is the same in every run.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Ran
+from tests.faults import test_kill
+from tests.faults.invariants import Scene, command, of_scene
+from tests.faults.test_kill import Point, strace
+
+SECONDS = 5.0
+
+
+def moments(scene: Scene, words: tuple[str, ...], count: int) -> list[Point]:
+    found = test_kill.points(scene, words)
+    stride = max(1, len(found) // count)
+    return found[::stride][:count]
+
+
+def interrupt_at(scene: Scene, words: tuple[str, ...], point: Point, number: signal.Signals) -> Ran:
+    inject = f"inject={point.call}:signal={number.name}:when={point.number}"
+    return strace(scene, words, "-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject)
+
+
+def interrupted(scene: Scene, ran: Ran, point: Point, target: str = "") -> int:
+    """What must hold after it; 1 if the signal came through, 0 if the run was over before."""
+    said = f"at {point}: exit {ran.code}\n{ran.out}\n{ran.err}"
+    assert "Traceback" not in ran.err and "a fault in pgproof" not in ran.err, said
+    assert ran.code in (0, 130), said
+    assert ran.code == 0 or "interrupted" in ran.err, said
+    scene.check(target)
+    assert list(scene.leftovers()) == [], said
+    return int(ran.code == 130)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("what", ["backup", "restore", "prove"])
+@pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.slow)])
+def test_a_signal(make_scene: Callable[..., Scene], what: str, number: signal.Signals, count: int) -> None:
+    scene = make_scene(encrypted=what == "backup")
+    made = {"backup": test_kill.backup, "restore": test_kill.restore, "prove": test_kill.prove}[what]
+    began = time.monotonic()
+    points = moments(scene, made(0), count)
+    usual = time.monotonic() - began
+    came = 0
+    for index, point in enumerate(points, 1):
+        target = made(index)[3] if what == "restore" else ""
+        test_kill.thin_out(scene)
+        began = time.monotonic()
+        ran = interrupt_at(scene, made(index), point, number)
+        assert time.monotonic() - began < usual + SECONDS, f"{point}: it took too long to end"
+        if what == "restore":
+            test_kill.drop(scene, made(0)[3])
+        came += interrupted(scene, ran, point, target)
+        test_kill.drop(scene, target)
+    assert came >= len(points) * 0.6, f"only {came} signals of {len(points)} came in time"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts(make_scene: Callable[..., Scene], number: signal.Signals) -> None:
+    """While modules are still being imported there is nothing to clean up, and still no traceback."""
+    scene = make_scene()
+    log = scene.program.folder / "opened"
+    strace(scene, ("list",), "-o", str(log), "-e", "trace=openat")
+    opened = [line for line in log.read_text().splitlines() if " openat(" in line]
+    first = next(index for index, line in enumerate(opened, 1) if "/typer/" in line)  # the signals are looked to by now
+    for place in range(first, len(opened), max(1, (len(opened) - first) // 5)):
+        ran = interrupt_at(scene, ("list",), Point("openat", place), number)
+        assert "Traceback" not in ran.err, ran.err
+        assert ran.code == 130 or (ran.code == 0 and place > len(opened) * 0.8), ran
+
+
+def test_a_second_signal_ends_it_at_once(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene(rows=100_000)
+    child = subprocess.Popen(
+        scene.program.argv("prove", "--quiet"), cwd=scene.program.folder, env=scene.program.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(scene, child, "postgres -D")
+    for _ in range(2):
+        child.send_signal(signal.SIGTERM)
+        time.sleep(0.02)
+    assert child.wait(SECONDS) in (130, -signal.SIGTERM)
+    scene.check()
+    scene.check_converged(scene.program.run("prove", "--quiet"))
+
+
+def wait_for(scene: Scene, child: "subprocess.Popen[bytes]", words: str) -> int:
+    """The first child of the scene whose command has these words; 0 if the run was over before."""
+    while child.poll() is None:
+        for pid in of_scene(scene.temporary):
+            if words in command(pid) and pid != child.pid:
+                return pid
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "victim"),
+    [("backup", "pg_dump "), ("backup", "pg_dumpall"), ("backup", "gpg "), ("restore", "pg_restore"),
+     ("prove", "pg_restore"), ("prove", "postgres -D"), ("prove", "initdb"), ("verify", "gpg ")],
+)  # fmt: skip
+def test_a_child_is_killed(make_scene: Callable[..., Scene], verb: str, victim: str) -> None:
+    """By the kernel, say, when memory is short: it is said which, and what is stored is not blamed for it."""
+    scene = make_scene(encrypted=True)
+    words = {"restore": ("restore", "latest", "--to", "killed")}.get(verb, (verb,))
+    (good,) = scene.good
+    hits = 0
+    for _ in range(3):
+        log = scene.program.folder / "said.txt"
+        with log.open("wb") as file:
+            child = subprocess.Popen(
+                scene.program.argv(*words), cwd=scene.program.folder, env=scene.program.environment,
+                stdout=file, stderr=file,
+            )  # fmt: skip
+            if pid := wait_for(scene, child, victim):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pid = 0
+            code = child.wait(60)
+        said = log.read_text()
+        assert "Traceback" not in said and "a fault in pgproof" not in said, said
+        assert code == 0 or ("hint:" in said and code in (1, 2, 3, 6)), f"exit {code}: {said}"
+        hits += code != 0
+        scene.check("killed")
+        assert list(scene.leftovers()) == [], said
+        assert good in scene.listed(), f"{victim} was killed, and the backup is called damaged: {said}"
+        test_kill.thin_out(scene)
+        test_kill.drop(scene, "killed")
+    assert hits, "nothing was ever killed in time"
