@@ -22,6 +22,8 @@ from pgproof.errors import PgproofError, QueryFailed, Refused, Unreachable
 from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire, copy_out, newer_settings, translated
 from pgproof.postgres.sql import names, qualified
 
+LAST_WORDS_SECONDS = 1.0
+
 
 class Rows(Protocol):
     """A connection for COPY, both ways. Not shared between threads, but for terminate()."""
@@ -97,6 +99,7 @@ class _Compiled:
 
     def __init__(self, wire: Wire, settings: dict[str, str]) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(lambda *_: None)  # or it writes on stderr of what _wait() tells anyway
         given = {key: value for key, value in settings.items() if key != "standard_conforming_strings"}
         given |= {"client_encoding": wire.client_encoding, "application_name": "pgproof"}
         dsn = f"postgresql://?{urlencode(wire.tls)}" if wire.tls else None
@@ -116,6 +119,8 @@ class _Compiled:
         except BaseException:
             self._loop.close()
             raise
+        self._lost = asyncio.Event()
+        self._connection.add_termination_listener(lambda _: self._lost.set())
 
     def execute(self, sql: str) -> None:
         self._wait(self._connection.execute(sql))
@@ -132,10 +137,24 @@ class _Compiled:
             for piece in text:
                 yield piece
 
-        status: str = self._wait(
-            self._connection.copy_to_table(table, source=source(), columns=list(columns) or None, schema_name=schema)
+        copying = self._connection.copy_to_table(
+            table, source=source(), columns=list(columns) or None, schema_name=schema
         )
+        status: str = self._wait(self._unless_lost(copying))
         return int(status.rpartition(" ")[2])
+
+    async def _unless_lost(self, work: Any) -> Any:
+        """asyncpg, when the connection breaks while it waits for room to write, waits for ever."""
+        task, lost = asyncio.ensure_future(work), asyncio.ensure_future(self._lost.wait())
+        await asyncio.wait({task, lost}, return_when=asyncio.FIRST_COMPLETED)
+        lost.cancel()
+        if not task.done():
+            await asyncio.wait({task}, timeout=LAST_WORDS_SECONDS)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=LAST_WORDS_SECONDS)
+            raise ConnectionResetError("the connection was closed in the middle of the rows")
+        return await task
 
     def terminate(self) -> None:
         with contextlib.suppress(RuntimeError):

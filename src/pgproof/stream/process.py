@@ -317,7 +317,7 @@ def _last_lines(text: str, count: int = 6) -> str:
 def _hint(status: int) -> str:
     if status == -signal.SIGKILL:
         return "look for the kernel's out-of-memory killer in `dmesg`"
-    return ""
+    return "those are its own words; `pgproof doctor` checks the programs and the servers that they talk to"
 
 
 @dataclass(frozen=True, slots=True)
