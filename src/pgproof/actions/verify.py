@@ -73,25 +73,13 @@ def _verify_part(source: Reading, part: Part, key: Key, progress: Progress) -> P
                 ok=True,
                 text=f"{name}: stored bytes are whole; not opened, as no key is configured",
             )
-        _open(source, part, name, progress)
+        with source.blaming_the_key(part):
+            source.open_up(part, progress)
     except (Unreachable, ConfigError):
         raise
     except PgproofError as error:
         return PartVerdict(part.name, ok=False, text=error.message)
     return PartVerdict(part.name, ok=True, text=f"{name}: whole")
-
-
-def _open(source: Reading, part: Part, name: str, progress: Progress) -> None:
-    """What is stored is what was stored; when it does not open all the same, it is the key."""
-    try:
-        source.open_up(part, progress)
-    except Damaged as error:
-        if part.encryption == "none":
-            raise
-        raise ConfigError(
-            f"{name} is whole and does not open: {error.message}",
-            hint="check [encryption]: backups made with an older key need that key",
-        ) from error
 
 
 def _records(repository: Repository, backup: str) -> list[str]:

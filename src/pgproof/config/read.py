@@ -48,11 +48,21 @@ def find(explicit: str | None, env: Mapping[str, str], cwd: Path, home: Path) ->
     named = explicit if explicit is not None else env.get(VARIABLE)
     if named is None:
         places = (cwd / FILE, home / ".config" / "pgproof" / FILE, SYSTEM_WIDE)
-        return next((place for place in places if place.is_file()), None)
+        return next((place for place in places if _is_there(place)), None)
     by = "--config" if explicit is not None else VARIABLE
-    if not named.strip() or not (cwd / named).is_file():
+    if not named.strip() or not _is_there(cwd / named):
         raise ConfigError(f"{by} names {named!r}, and there is no such file", hint="`pgproof init` writes one")
     return cwd / named
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except PermissionError as error:
+        raise ConfigError(
+            f"{place} cannot be looked at: this user may not enter its folder",
+            hint="run pgproof as the user whose file it is, or name another with --config",
+        ) from error
 
 
 def load(path: Path) -> Config:

@@ -102,7 +102,8 @@ class DirectoryStore:
 
     def _link_above(self, name: str) -> Path | None:
         folders = list(Path(name).parents)[:-1]
-        return next((self.root / folder for folder in folders if (self.root / folder).is_symlink()), None)
+        with _translated(name):
+            return next((self.root / folder for folder in folders if (self.root / folder).is_symlink()), None)
 
     def _open(self, name: str) -> int:
         # O_NONBLOCK: a pipe that somebody put there would otherwise hold us for ever.

@@ -3,9 +3,10 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
-from pgproof.errors import Damaged, NotFound
+from pgproof.errors import ConfigError, Damaged, NotFound
 from pgproof.manifest import Block, Manifest, Part
 from pgproof.stream.blocks import authenticate, plain_text, read_blocks
 from pgproof.stream.encrypt import Key, decrypting
@@ -60,14 +61,34 @@ class Reading:
             self.check_stored(part, progress)
 
     def content(self, part: Part) -> bytes:
-        """A small part, opened and decompressed, in memory. Raises Damaged: what is used is what was checked."""
+        """A small part, opened and decompressed, in memory; what is used is what was checked.
+        Raises Damaged, and ConfigError when the key does not fit.
+        """
         if part.blocks:
             return b"".join(plain_text(block, data, part.codec, self._named(part)) for block, data in self.blocks(part))
         with self._stored(part, 0, None) as stream:
             data = b"".join(iter(lambda: stream.read(_STRIDE), b""))
         self._check(part, len(data), hashlib.sha256(data))
-        with decrypting(self.key_for(part), io.BytesIO(data), self._named(part)) as plain:
+        with (
+            self.blaming_the_key(part),
+            decrypting(self.key_for(part), io.BytesIO(data), self._named(part)) as plain,
+        ):
             return plain.read()
+
+    @contextmanager
+    def blaming_the_key(self, part: Part) -> Iterator[None]:
+        """For a part whose stored bytes were checked: when it does not open all the same, it is the key.
+        Raises ConfigError.
+        """
+        try:
+            yield
+        except Damaged as error:
+            if part.encryption == "none":
+                raise
+            raise ConfigError(
+                f"{self._named(part)} is whole and does not open: {error.message}",
+                hint="check [encryption]: backups made with an older key need that key",
+            ) from error
 
     def open_up(self, part: Part, progress: Progress) -> None:
         """Decrypt and decompress all of a part, in bounded memory, and keep nothing. Raises Damaged."""
