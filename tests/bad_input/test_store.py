@@ -97,6 +97,15 @@ def test_a_wrong_passphrase(encrypted: Scene, words: list[str]) -> None:
     program.ok("restore", "latest", "--dry-run")
 
 
+@pytest.mark.parametrize("words", [["prove", "latest"], ["restore", "latest"]])
+def test_no_key_where_one_was_used(encrypted: Scene, words: list[str]) -> None:
+    config = encrypted.program.folder / "pgproof.toml"
+    config.write_text(config.read_text().partition("[encryption]")[0])
+    refused(encrypted.program.run(*words), 2, "is encrypted with gpg", "[encryption]")
+    assert "stored bytes" in encrypted.program.ok("verify").out
+    encrypted.check(backups=2)
+
+
 def test_no_gpg(encrypted: Scene) -> None:
     program = encrypted.program
     folder = program.folder / "bin"

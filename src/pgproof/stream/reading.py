@@ -35,6 +35,12 @@ class Reading:
         return f"{self.manifest.id}/{part.name}"
 
     def key_for(self, part: Part) -> Key:
+        """Raises ConfigError when a key of another method is configured, or none."""
+        if part.encryption not in ("none", self._key.method):
+            raise ConfigError(
+                f"{self._named(part)} is encrypted with {part.encryption}, and [encryption] has no such key",
+                hint=f'give the key it was made with: [encryption] with method = "{part.encryption}"',
+            )
         return Key() if part.encryption == "none" else self._key
 
     def check_stored(self, part: Part, progress: Progress | None = None) -> None:
@@ -65,7 +71,10 @@ class Reading:
         Raises Damaged, and ConfigError when the key does not fit.
         """
         if part.blocks:
-            return b"".join(plain_text(block, data, part.codec, self._named(part)) for block, data in self.blocks(part))
+            self.check_stored(part)
+            with self.blaming_the_key(part):
+                pairs = self.blocks(part)
+                return b"".join(plain_text(block, data, part.codec, self._named(part)) for block, data in pairs)
         with self._stored(part, 0, None) as stream:
             data = b"".join(iter(lambda: stream.read(_STRIDE), b""))
         self._check(part, len(data), hashlib.sha256(data))
