@@ -30,7 +30,6 @@ def test_quick_run_has_all_rows(tmp_path: Path) -> None:
     for line in (
         "`pg_dump keycloak \\| gzip > keycloak-script.sql.gz`",
         "pg_dump -Fd -j2",
-        "pg_dump -Fc",
         "pg_dump keycloak > /dev/null",
         "`pgproof backup --quiet --config gzip.toml`",
         "`pgproof backup --quiet --config zstd.toml`",

@@ -1,6 +1,8 @@
 """Scenes for faults: a small database with a good backup, in a folder that the throw-away server's user may enter."""
 
+import contextlib
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,10 @@ from tests.faults import invariants
 from tests.faults.invariants import Scene
 
 MAJOR = 15
+
+# A shell starts what goes to the background with SIGINT ignored, and children would inherit that.
+with contextlib.suppress(ValueError):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 PASSPHRASE = "correct horse battery staple"
 ENCRYPTED = """
 [encryption]
