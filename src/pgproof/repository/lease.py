@@ -44,19 +44,27 @@ class Lease:
         _held.add(self._token)
         try:
             self._take()
+            self._thread.start()
         except BaseException:
-            _held.discard(self._token)
+            self._give_back()
             raise
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        try:
+            self._give_back()
+        except KeyboardInterrupt:  # which is answered once the lock is back
+            self._give_back()
+            raise
+
+    def _give_back(self) -> None:
         self._stop.set()
-        self._thread.join()
-        _held.discard(self._token)
+        with contextlib.suppress(RuntimeError):  # it was never started
+            self._thread.join()
         with contextlib.suppress(PgproofError):
             if self._mine():
                 self._store.delete(self._name)
+        _held.discard(self._token)
 
     def check(self) -> None:
         """Raise Busy unless the lock is still ours (we may have been stopped for longer than the lease)."""
