@@ -36,7 +36,7 @@ test: .venv/dev parts check
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/dev parts
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 bench: .venv/dev
 	@$(BIN)/python bench/bench.py --users 175000 --rounds 5 --out docs/benchmarks.md
