@@ -118,7 +118,9 @@ def test_a_child_is_killed(make_scene: Callable[..., Scene], verb: str, victim: 
     words = {"restore": ("restore", "latest", "--to", "killed")}.get(verb, (verb,))
     (good,) = scene.good
     hits = 0
-    for _ in range(3):
+    for turn in range(15):
+        if hits and turn >= 3:  # on a busy machine many a child is over before it is seen
+            break
         log = scene.program.folder / "said.txt"
         with log.open("wb") as file:
             child = subprocess.Popen(
