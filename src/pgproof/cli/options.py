@@ -21,6 +21,9 @@ ConfigPath = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
+InStore = Annotated[
+    str | None, typer.Option("--store", metavar="NAME", help="The configured store to look in; else the first.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no talk.")]
 Sources = Annotated[
     list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Names of sources; all when none is named.")

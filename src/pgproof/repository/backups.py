@@ -130,7 +130,11 @@ class Repository:
 
     def seal_hash(self, backup: str) -> str:
         """The hash in a backup's manifest file, which the next manifest carries."""
-        return seal_hash(self._read(f"{backup}/{MANIFEST}"))
+        return seal_hash(self.sealed(backup))
+
+    def sealed(self, backup: str) -> bytes:
+        """A backup's manifest file, byte for byte."""
+        return self._read(f"{backup}/{MANIFEST}")
 
     def records(self, backup: str) -> tuple[Record, ...]:
         """What examinations found; one that cannot be believed says so, as a bad one."""
@@ -157,6 +161,10 @@ class Repository:
         lease.check()
         self._write(f"{final.id}/{MANIFEST}", seal(final))
         return final
+
+    def adopt(self, manifest: Manifest, sealed: bytes, *, replace: bool = False) -> None:
+        """Write another store's manifest file, whose parts are here already."""
+        self._write(f"{manifest.id}/{MANIFEST}", sealed, replace=replace)
 
     def add_record(self, record: Record) -> None:
         """Keep what an examination found, beside the backup."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from pgproof.cli import render
+from pgproof.cli import offsite, render
 from pgproof.cli.app import app
-from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, Sources, settings
+from pgproof.cli.options import AsJson, ConfigPath, InStore, Manners, Quiet, Sources, settings
 from pgproof.cli.watch import watching
 from pgproof.errors import PgproofError, UsageError
 from pgproof.job import Job, jobs, open_repository
@@ -47,17 +47,27 @@ def backup(
         with watching(quiet=quiet or json) as progress:
             made = act(job, now, progress)
         manners.say(_made(made))
-        return shown(Backup(made, (), pinned=False), conf.stores[0].name)
+        copied = offsite.bring(conf, [made.source], conf.stores[1:], manners)
+        document = shown(Backup(made, (), pinned=False), conf.stores[0].name)
+        document["stores"] += [one.store for one in copied if one.has(made.id)]
+        return {**document, "exit_code": 0 if all(one.whole for one in copied) else 7}
 
     wanted = jobs(conf, sources or [], create=True, new_server=new_server)
     return each(wanted, one, manners)
 
 
 @app.command(name="list")
-def list_(source: Sources = None, config: ConfigPath = None, json: AsJson = False, quiet: Quiet = False) -> int:
-    """What backups there are, and what may be believed of each: stored, intact, proven, damaged."""
+def list_(
+    source: Sources = None,
+    store: InStore = None,
+    config: ConfigPath = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """What backups there are, where, and what may be believed of each: stored, intact, proven, damaged."""
     conf = settings(config)
-    repository = open_repository(conf.stores[0])
+    chosen = conf.store(store) if store else conf.stores[0]
+    repository = open_repository(chosen)
     names = source or [None]  # type: ignore[list-item]
     found = [repository.backups(name) for name in names]
     for name, (some, others) in zip(names, found, strict=True):
@@ -65,17 +75,21 @@ def list_(source: Sources = None, config: ConfigPath = None, json: AsJson = Fals
             conf.source(name)  # a name that neither the store nor the configuration knows is refused
     whole = [one for backups, _ in found for one in backups]
     broken = [one for _, ones in found for one in ones]
+    elsewhere = offsite.states([one for one in conf.stores if one is not chosen]) if whole else {}
     if json:
-        print(render.as_json([_row(one, conf.stores[0].name) for one in whole] + [_broken(one.id) for one in broken]))
+        rows = [_row(one, [chosen.name, *elsewhere.get(one.id, {})]) for one in whole]
+        print(render.as_json(rows + [_broken(one.id) for one in broken]))
         return 3 if broken else 0
     if not whole and not broken:
         Manners(json, quiet).say("There are no backups yet. `pgproof backup` makes the first.")
         return 0
     now = datetime.now(UTC)
-    head = ("BACKUP", "AGE", "SIZE", "ROWS", "STATE", "KEPT")
-    print(
-        render.table(head, [_line(one, now) for one in whole] + [(one.id, "", "", "", "damaged", "") for one in broken])
-    )
+    head: tuple[str, ...] = ("BACKUP", "AGE", "SIZE", "ROWS", "STATE", "KEPT")
+    lines = [_line(one, now) for one in whole] + [(one.id, "", "", "", "damaged", "") for one in broken]
+    if len(conf.stores) > 1:
+        also = [offsite.listed(elsewhere.get(line[0], {})) for line in lines]
+        head, lines = (*head, "ALSO IN"), [(*line, text) for line, text in zip(lines, also, strict=True)]
+    print(render.table(head, lines))
     for one in broken:
         print(f"{one.id}: {one.error.message}", file=sys.stderr)
     return 3 if broken else 0
@@ -84,6 +98,7 @@ def list_(source: Sources = None, config: ConfigPath = None, json: AsJson = Fals
 @app.command()
 def show(
     backup: Annotated[str, typer.Argument(metavar="BACKUP")],
+    store: InStore = None,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -91,18 +106,24 @@ def show(
     """Everything about one backup: server, parts, tables, examinations."""
     del quiet
     conf = settings(config)
-    found = open_repository(conf.stores[0]).find(backup)
+    chosen = conf.store(store) if store else conf.stores[0]
+    found = open_repository(chosen).find(backup)
+    elsewhere = offsite.states([one for one in conf.stores if one is not chosen]).get(found.id, {})
     if json:
-        print(render.as_json(shown(found, conf.stores[0].name)))
+        document = shown(found, chosen.name)
+        print(render.as_json({**document, "stores": [chosen.name, *elsewhere]}))
         return 0
     print("\n".join(_describe(found)))
+    print(
+        f"  stores     {chosen.name} ({found.state}){''.join(f', {name} ({word})' for name, word in elsewhere.items())}"
+    )
     return 0
 
 
 @app.command()
 def verify(
     backup: BackupName = None,
-    store: Annotated[str | None, typer.Option("--store", help="The store to look in; else the first.")] = None,
+    store: InStore = None,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -123,7 +144,7 @@ def verify(
         with watching(quiet=quiet or json) as progress:
             verdict = act(repository, name, key, datetime.now(UTC), progress)
         manners.say(_verified(verdict))
-        return {**msgspec.to_builtins(verdict), "exit_code": _code(verdict.ok, verdict.kept)}
+        return {**msgspec.to_builtins(verdict), "exit_code": _code(verdict.ok, _told_if_not(verdict.kept))}
 
     if not names:
         manners.say("There are no backups to verify.")
@@ -133,6 +154,7 @@ def verify(
 @app.command()
 def prove(
     backup: BackupName = None,
+    store: InStore = None,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -145,7 +167,7 @@ def prove(
     from pgproof.actions.verify import reading
 
     conf, manners = settings(config), Manners(json, quiet)
-    repository = open_repository(conf.stores[0])
+    repository = open_repository(conf.store(store) if store else conf.stores[0])
     wanted = [repository.find(backup)] if backup is not None else [repository.find(one.name) for one in conf.sources]
     by_name = {job.name: job for job in jobs(conf, [])}
 
@@ -155,7 +177,7 @@ def prove(
         source = reading(repository, found.manifest, conf.encryption.key())
         with watching(quiet=quiet or json) as progress:
             record = action.prove(source, conditions, datetime.now(UTC), progress)
-        kept = repository.keep_record(record)
+        kept = _told_if_not(repository.keep_record(record))
         _say_proof(manners, record)
         return {**_proof(record), "exit_code": _code(record.ok, kept)}
 
@@ -200,8 +222,6 @@ def each(
     codes = [document.pop("exit_code", 0) for document in documents]
     single = len(documents) == 1 if alone is None else alone
     manners.document(documents[0] if single and documents else documents)
-    if 7 in codes:
-        print("pgproof: the store took no record of what was found, so `list` does not show it", file=sys.stderr)
     return next((code for code in codes if code), 0)
 
 
@@ -212,6 +232,12 @@ def _name(piece: object) -> str:
 def _code(ok: bool, kept: bool) -> int:
     """3 for damage; 7 when all is well and the store would not take the record of it."""
     return 3 if not ok else 0 if kept else 7
+
+
+def _told_if_not(kept: bool) -> bool:
+    if not kept:
+        print("pgproof: the store took no record of what was found, so `list` does not show it", file=sys.stderr)
+    return kept
 
 
 def _verified(verdict: "Verdict") -> str:
@@ -245,7 +271,7 @@ def _made(made: Manifest) -> str:
     return "\n".join(lines)
 
 
-def _row(one: Backup, store: str) -> dict[str, Any]:
+def _row(one: Backup, stores: list[str]) -> dict[str, Any]:
     manifest = one.manifest
     return {
         "id": one.id,
@@ -255,7 +281,7 @@ def _row(one: Backup, store: str) -> dict[str, Any]:
         "ended": manifest.ended,
         "size": manifest.size,
         "state": one.state,
-        "stores": [store],
+        "stores": stores,
         "kept": one.pinned,
     }
 

@@ -9,7 +9,7 @@ import typer
 
 from pgproof.cli import render
 from pgproof.cli.app import app
-from pgproof.cli.options import AsJson, ConfigPath, Manners, Quiet, settings
+from pgproof.cli.options import AsJson, ConfigPath, InStore, Manners, Quiet, settings
 from pgproof.cli.watch import watching
 from pgproof.config import Config
 from pgproof.errors import UsageError
@@ -70,6 +70,7 @@ def restore(
     no_owner: NoOwner = False,
     no_tablespaces: NoTablespaces = False,
     password: Password = None,
+    store: InStore = None,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -82,7 +83,7 @@ def restore(
     from pgproof.actions.verify import reading
 
     conf, manners, now = settings(config), Manners(json, quiet), datetime.now(UTC)
-    repository = open_repository(conf.stores[0])
+    repository = open_repository(conf.store(store) if store else conf.stores[0])
     found = repository.find(backup).manifest
     source = reading(repository, found, conf.encryption.key())
     target = _target(conf, found, to, password, now)
