@@ -109,7 +109,7 @@ def wait_for(scene: Scene, child: "subprocess.Popen[bytes]", words: str) -> int:
 
 @pytest.mark.parametrize(
     ("verb", "victim"),
-    [("backup", "pg_dump "), ("backup", "pg_dumpall"), ("backup", "gpg "), ("restore", "pg_restore"),
+    [("backup", "pg_dump --format"), ("backup", "pg_dumpall"), ("backup", "gpg "), ("restore", "pg_restore"),
      ("prove", "pg_restore"), ("prove", "postgres -D"), ("prove", "initdb"), ("verify", "gpg ")],
 )  # fmt: skip
 def test_a_child_is_killed(make_scene: Callable[..., Scene], verb: str, victim: str) -> None:
