@@ -18,7 +18,21 @@ from pgproof.postgres.server import Address
 from tests.conftest import Program, Servers
 from tests.kit import holding, rows, run
 
-COMMANDS = ["init", "doctor", "backup", "list", "show", "verify", "prove", "copy", "keep", "restore", "prune", "status", "demo"]
+COMMANDS = [
+    "init",
+    "doctor",
+    "backup",
+    "list",
+    "show",
+    "verify",
+    "prove",
+    "copy",
+    "keep",
+    "restore",
+    "prune",
+    "status",
+    "demo",
+]
 LISTED = {"id", "source", "kind", "began", "ended", "size", "state", "stores", "kept"}
 FINDING = {"code", "level", "source", "text", "hint"}
 
