@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -19,6 +20,8 @@ def main() -> NoReturn:
     os.umask(0o077)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # Python's, which are for whoever writes pgproof
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
@@ -94,6 +97,7 @@ def _as_ours(error: BaseException) -> PgproofError:
     if isinstance(error, PgproofError):
         return error
     if isinstance(error, KeyboardInterrupt):
+        sys.unraisablehook = lambda _: None  # what an object says that was interrupted in its closing is no news
         return Interrupted("interrupted; nothing half-made is left", hint="run it again when you like")
     from typer.exceptions import Abort, TyperException
 

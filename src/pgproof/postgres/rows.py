@@ -117,7 +117,7 @@ class _Compiled:
                 )
             )
         except BaseException:
-            self._loop.close()
+            self._end()
             raise
         self._lost = asyncio.Event()
         self._connection.add_termination_listener(lambda _: self._lost.set())
@@ -161,8 +161,21 @@ class _Compiled:
             self._loop.call_soon_threadsafe(self._connection.terminate)
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._loop.run_until_complete(self._connection.close(timeout=2))
+        if self._loop.is_closed():
+            return
+        try:
+            with contextlib.suppress(Exception):
+                self._loop.run_until_complete(self._connection.close(timeout=2))
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Close the loop with nothing left in it: what an interruption leaves waiting would speak when it is deleted."""
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left, timeout=LAST_WORDS_SECONDS))
         self._loop.close()
 
     def _wait(self, work: Any) -> Any:
