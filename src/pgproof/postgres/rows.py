@@ -170,7 +170,7 @@ class _Compiled:
             self._end()
 
     def _end(self) -> None:
-        """Close the loop with nothing left in it: what an interruption leaves waiting would speak when it is deleted."""
+        """Close the loop with nothing left in it: what an interruption leaves waiting speaks when it is deleted."""
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
