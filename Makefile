@@ -8,7 +8,7 @@ help:
 	@echo "make demo       all of pgproof in two minutes, on an embedded PostgreSQL"
 	@echo "make test       lint, types, import contracts, and the quick tests on real servers"
 	@echo "make test-slow  the long journeys and sweeps"
-	@echo "make bench      the figures of docs/benchmarks.md, measured here"
+	@echo "make bench      the figures of docs/benchmarks*.md, measured here"
 
 .venv/demo: pyproject.toml tools/setup
 	@tools/setup venv "$(PYTHON)"
@@ -33,13 +33,17 @@ check: .venv/dev
 	@$(BIN)/lint-imports > .venv/contracts.log || { cat .venv/contracts.log; exit 1; }
 
 test: .venv/dev parts check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@tools/engine run $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/dev parts
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	@tools/engine run $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 bench: .venv/dev
 	@$(BIN)/python bench/bench.py --users 175000 --rounds 5 --out docs/benchmarks.md
+	@$(BIN)/python bench/offsite.py --megabytes 1024 --rounds 5 --out docs/benchmarks-offsite.md
+	@$(BIN)/python bench/selection.py --megabytes 1000 --out docs/benchmarks-selection.md
+	@$(BIN)/python bench/recover.py --users 50000 --rounds 3 --out docs/benchmarks-recover.md
+	@tools/engine run $(BIN)/python bench/volume.py --megabytes 1500 --rounds 3 --out docs/benchmarks-volume.md
 
 clean:
 	rm -rf .venv build dist

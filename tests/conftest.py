@@ -6,6 +6,7 @@ In CI (CI=true) a part that is missing fails the test; elsewhere it is skipped w
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,11 +16,15 @@ from typing import Any
 
 import pytest
 
-from pgproof.postgres import tools
+from pgproof.postgres import privileges, tools
 from pgproof.postgres.scratch import Scratch, scratch
 from pgproof.postgres.server import Address, connect
+from pgproof.postgres.sql import literal
 from pgproof.postgres.sql import name as quoted
+from pgproof.secret import Secret
+from tests.buckets import moto_server, rclone_server  # noqa: F401 - fixtures of all tests
 
+collect_ignore = [] if os.environ.get("PGPROOF_TEST_PODMAN") else ["test_podman.py"]
 ZOO = Path(__file__).parent / "zoo"
 
 
@@ -28,6 +33,20 @@ def missing(what: str) -> Any:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing, and in CI it must be there")
     pytest.skip(f"{what} is not on this machine")
+
+
+@contextlib.contextmanager
+def disk(parent: Path, megabytes: int, mode: str = "0700") -> Iterator[Path]:
+    """A disk of its own, in memory, below `parent`."""
+    folder = parent / "disk"
+    folder.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode={mode}", "tmpfs", str(folder)]
+    if subprocess.run(argv, check=False).returncode:
+        missing("the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @dataclass
@@ -54,6 +73,12 @@ class Servers:
         with connect(self(major).address) as session:
             session.run(f"CREATE DATABASE {quoted(wanted)} TEMPLATE template0 {options}")
         return self(major).address.to(wanted)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What runs in the tests' own process keeps its state away from that of this machine."""
+    os.environ["PGPROOF_STATE"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +114,40 @@ def load_zoo(server: Scratch, database: Address) -> None:
             session.run("RESET search_path")
             session.run("SET search_path = public")
             session.run((ZOO / file).read_text())
+
+
+@pytest.fixture
+def backup_address(servers: Servers) -> Iterator[Callable[[int, Address], Address]]:
+    """A database's address for a role of its own that only backs up, made by what `pgproof role` prints; it is
+    dropped at the end. What is in the database already, large objects too, it may read.
+    """
+    with contextlib.ExitStack() as stack:
+        yield lambda major, database: stack.enter_context(_backup_role(servers(major).address, database))
+
+
+@contextlib.contextmanager
+def _backup_role(admin: Address, database: Address) -> Iterator[Address]:
+    role, password = f"backup_{database.database}"[:63], secrets.token_hex(16)
+    with connect(admin) as session:
+        found = privileges.statements(role, [database.database], session.version_num)
+    for one in found:
+        with connect(admin.to(one.database or admin.database)) as session:
+            session.run(one.sql)
+    with connect(admin) as session:
+        session.run(f"ALTER ROLE {quoted(role)} PASSWORD '{password}'")
+    yield database.as_user(role, Secret(password))
+    drop_role(admin, role, database.database)
+
+
+def drop_role(admin: Address, role: str, *databases: str) -> None:
+    """End its sessions, take back what was granted to it, drop it."""
+    with connect(admin) as session:
+        session.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {literal(role)}")
+    for database in (*databases, admin.database):
+        with connect(admin.to(database)) as session:
+            session.run(f"DROP OWNED BY {quoted(role)}")
+    with connect(admin) as session:
+        session.run(f"DROP ROLE {quoted(role)}")
 
 
 @dataclass(frozen=True)

@@ -63,3 +63,30 @@ def test_quick_run_has_all_rows(tmp_path: Path) -> None:
     assert all(len(one["seconds"]) == 1 and one["median"] > 0 for one in found["backup"])
     assert found["memory"]["prove"]["everything"] > found["memory"]["prove"]["programs"] > 0
     place.rmdir()  # which says that nothing was left in it
+
+
+@pytest.mark.slow
+def test_uploads_are_compared(tmp_path: Path) -> None:
+    page = tmp_path / "offsite.md"
+    argv = [sys.executable, str(ROOT / "bench" / "offsite.py"), "--megabytes", "24", "--rounds", "1", "--aws", ""]
+    subprocess.run([*argv, "--below", str(tmp_path), "--out", str(page)], check=True, timeout=120, capture_output=True)
+    text = page.read_text()
+    for words in ("| upload: throughput | `rclone copyto` |", "| upload: peak memory |", "| pgproof |"):
+        assert words in text, text
+
+
+@pytest.mark.slow
+def test_one_table_out_of_a_bucket_is_measured() -> None:
+    place = Path(tempfile.mkdtemp(prefix="bench-"))
+    place.chmod(0o755)  # its server runs as nobody, who may not enter tmp_path
+    page = place / "selection.md"
+    argv = [sys.executable, str(ROOT / "bench" / "selection.py"), "--megabytes", "20", "--below", str(place)]
+    subprocess.run([*argv, "--out", str(page)], check=True, timeout=120, capture_output=True)
+    text = page.read_text()
+    page.unlink()
+    place.rmdir()  # which says that nothing was left in it
+    for table in ("wanted", "big"):
+        assert (
+            f"| restore `--table {table}`: bytes downloaded | the compressed bytes of its blocks | below 1.1 | 1.0"
+            in text
+        )

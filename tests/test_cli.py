@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +22,7 @@ from tests.kit import holding, rows, run
 COMMANDS = [
     "init",
     "doctor",
+    "role",
     "backup",
     "list",
     "show",
@@ -29,11 +31,21 @@ COMMANDS = [
     "copy",
     "keep",
     "restore",
+    "recover",
+    "review",
+    "kit",
     "prune",
     "status",
+    "cost",
+    "metrics",
+    "alert",
     "demo",
+    "schedule",
+    "run",
+    "role",
+    "audit",
 ]
-LISTED = {"id", "source", "kind", "began", "ended", "size", "state", "stores", "kept"}
+LISTED = {"id", "source", "kind", "began", "ended", "size", "state", "stores", "states", "kept"}
 FINDING = {"code", "level", "source", "text", "hint"}
 
 
@@ -103,9 +115,12 @@ def test_every_command_has_help_with_the_common_options(program: Program, comman
     assert said.out.startswith("Usage: ")
     assert not said.err
     assert said.out == program.ok(command, "-h").out
-    assert [word for word in ("--config", "--json", "--quiet") if word not in said.out] == (
-        ["--config", "--json", "--quiet"] if command == "demo" else []
-    )
+    lacking = {
+        "demo": ["--config", "--json", "--quiet"],
+        "metrics": ["--json", "--quiet"],
+        "run": ["--json", "--quiet"],
+    }
+    assert [word for word in ("--config", "--json", "--quiet") if word not in said.out] == lacking.get(command, [])
 
 
 def test_the_design_lists_the_commands_that_there_are() -> None:
@@ -127,6 +142,7 @@ def test_the_design_lists_the_commands_that_there_are() -> None:
         ("show", "nosuch"),
         ("status", "--wrong"),
         ("verify", "--store", "nosuch"),
+        ("cost", "--provider", "nosuch"),
         ("backup", "--config", "nowhere.toml"),
         ("restore", "latest", "--jobs", "none"),
         ("restore", "latest", "--jobs", "0"),
@@ -174,7 +190,7 @@ def test_keep_and_prune_in_json(backed: Program) -> None:
     assert backed.ok("keep", "latest", "--release", "--json").json == {"id": row["id"], "kept": False}
     for words in (("prune",), ("prune", "--apply"), ("prune", "db")):
         (pruned,) = backed.ok(*words, "--json").json
-        assert pruned.keys() == {"source", "verdicts", "paused", "orphans", "deleted"}
+        assert pruned.keys() == {"store", "source", "verdicts", "paused", "orphans", "deleted", "withheld"}
         assert pruned["source"] == "db"
         (verdict,) = pruned["verdicts"]
         assert (verdict["id"], verdict["keep"]) == (row["id"], True)
@@ -197,7 +213,16 @@ def test_doctor_ends_with_1_on_a_critical_finding(make_program, servers: Servers
     assert ran.json["level"] == "critical"
 
 
+def fresh(program: Program, like: Program) -> Program:
+    """The same source, without the failed runs that other tests left in the journal."""
+    text = like.folder.joinpath("pgproof.toml").read_text()
+    program.folder.joinpath("pgproof.toml").write_text(text.replace(str(like.store), str(program.store)))
+    program.ok("backup")
+    return program
+
+
 def test_status_follows_the_monitoring_convention(make_program, backed: Program, proven: Program) -> None:
+    backed = fresh(make_program("never"), backed)
     fine = proven.run("status", "--json")
     assert (fine.code, fine.json["level"]) == (0, "ok"), fine.out
     assert proven.run("status").code == 0
@@ -214,6 +239,27 @@ def test_status_follows_the_monitoring_convention(make_program, backed: Program,
     assert (unknown.code, unknown.json["level"]) == (3, "unknown")
     assert unknown.json["findings"][0].keys() == FINDING
     assert make_program("nothing").run("status").out.startswith("UNKNOWN: there is no configuration")
+
+
+def test_a_fault_of_our_own_is_no_warning_to_whoever_monitors(make_program, proven: Program) -> None:
+    """Exit 1 would be read as one. A name that no file system takes stands for what nobody thought of."""
+    broken = make_program("broken")
+    shutil.copy(proven.folder / "pgproof.toml", broken.folder)
+    broken.env["PGPROOF_STATE"] = f"/{'x' * 300}"
+    said = broken.run("status", "--json")
+    assert (said.code, said.json["level"]) == (3, "unknown") and "Traceback" not in said.err, said
+
+
+def test_verify_all_reads_every_backup_of_that_source_and_of_no_other(make_program, servers: Servers) -> None:
+    """Found by the soak: the service's verification read the latest alone, and damage to an older one stayed unseen."""
+    program = make_program("all")
+    program.configure(db=servers.database(17), db2=servers.database(17))
+    for _ in range(2):
+        program.ok("backup", "--quiet")
+    older, newer = sorted(one["id"] for one in program.ok("list", "db", "--json").json)
+    assert [one["id"] for one in program.ok("verify", "db", "--all", "--json").json] == [older, newer]
+    assert program.ok("verify", "db", "--json").json["id"] == newer
+    assert program.run("verify", "nosuch", "--all").code == 2
 
 
 def test_status_is_critical_when_a_backup_is_damaged(make_program, servers: Servers) -> None:
@@ -334,3 +380,18 @@ def wait_for_lock(address: Address) -> None:
     while not rows(address, "SELECT FROM pg_catalog.pg_locks WHERE NOT granted"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_word_that_is_nearly_right_is_answered_with_what_was_meant(proven: Program) -> None:
+    for word, meant in (("dbb", "db"), ("lastest", "latest")):
+        said = proven.run("show", word)
+        assert said.code == 2 and f"did you mean {meant}?" in said.err, said
+    kind = proven.run("backup", "--kind", "volumes")
+    assert kind.code == 2 and "Invalid value for '--kind': 'volumes' is not one of" in kind.err, kind
+
+
+def test_a_kind_is_named_with_its_source_as_for_recover(proven: Program) -> None:
+    known = proven.run("backup", "db:volume")
+    assert known.code == 2 and "db" in known.err and "docker" in known.err, known
+    assert "no source is called 'db:volumes'" in proven.run("backup", "db:volumes").err
+    assert "no source is called 'db:volume'" in proven.run("prune", "db:volume").err, "a policy is for all kinds"

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from pgproof.config import (
     PROFILES,
     Config,
+    DirectorySettings,
     Docker,
+    Draft,
     Reference,
     Schedule,
     find,
@@ -22,10 +24,10 @@ from pgproof.config import (
     template,
     without_secrets,
 )
-from pgproof.config.cron import longest_gap, parse_cron
 from pgproof.config.references import CONTAINER_SECRETS, parse_reference
 from pgproof.errors import ConfigError, UsageError
 from pgproof.retention import Policy
+from pgproof.schedule import longest_gap, parse_cron
 from pgproof.secret import Secret
 from pgproof.stream.encrypt import Key
 
@@ -33,6 +35,9 @@ CANARY = "hunter2-canary"
 SOURCE = '[sources.keycloak]\nurl = "postgresql://backup@db/keycloak"\n'
 STORE = '[stores.local]\nurl = "backups"\n'
 BASE = SOURCE + STORE
+
+
+S3 = '[stores.s]\nurl = "s3://bucket/x"\n'
 
 
 def write(folder: Path, text: str) -> Path:
@@ -104,12 +109,12 @@ def test_the_design_example(tmp_path: Path) -> None:
     assert source.password == Reference("file", "/run/secrets/keycloak_db", "sources.keycloak.password")
     assert source.docker == Docker("keycloak-db", "exp_postgres_keycloak", ("keycloak",))
     assert (source.checks, source.jobs, source.codec) == (("keycloak",), 2, "gzip")
-    assert [(one.name, one.path, one.mount) for one in config.stores] == [
-        ("local", tmp_path / "provisions/backups", False),
-        ("offsite", Path("/mnt/offsite"), True),
+    assert [(one.name, one.where) for one in config.stores] == [
+        ("local", DirectorySettings(tmp_path / "provisions/backups")),
+        ("offsite", DirectorySettings(Path("/mnt/offsite"), mount=True)),
     ]
     assert config.encryption.method == "gpg"
-    assert config.schedule == Schedule("0 2 * * *", "0 3 * * *", "0 4 * * sun")
+    assert config.schedule == Schedule("0 2 * * *", "0 3 * * *", "0 4 * * sun", prune="30 5 * * *")
     assert config.retention == Policy(timedelta(days=30), keep_monthly=12)
     assert [one.value for one in config.alerts.urls] == ["ALERT_URL"]
     assert config.alerts.ping is not None
@@ -153,7 +158,7 @@ def test_names_that_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         config.source("keyclaok")
     assert caught.value.hint == "did you mean keycloak? there are: keycloak"
-    assert config.store("local").path == tmp_path / "backups"
+    assert config.store("local").where == DirectorySettings(tmp_path / "backups")
     with pytest.raises(UsageError):
         config.store("offsite")
 
@@ -176,7 +181,11 @@ def test_names_that_are_asked_for(tmp_path: Path) -> None:
             "sources.keycloak.docker.contaner is not",
             "container",
         ),
-        (BASE + 'storage_class = "GLACIER_IR"\n', "stores.local.storage_class is not", "url, mount"),
+        (
+            BASE + 'storage_class = "GLACIER_IR"\n',
+            "stores.local.storage_class is not",
+            "url, timeout, retention, mount",
+        ),
         ('profile = "produktion"\n' + BASE, "profile must be one of", '"production"'),
         (SOURCE + "jobs = 0\n" + STORE, "sources.keycloak.jobs is 0", "1 or more"),
         (SOURCE + "jobs = true\n" + STORE, "sources.keycloak.jobs must be a whole number", "mend"),
@@ -192,6 +201,7 @@ def test_names_that_are_asked_for(tmp_path: Path) -> None:
             "gzip",
         ),
         (SOURCE + 'checks = "keycloak"\n' + STORE, "sources.keycloak.checks must be a list", "mend"),
+        (SOURCE + 'ignore = "sandbox"\n' + STORE, "sources.keycloak.ignore must be a list", "mend"),
         (SOURCE + "checks = [1]\n" + STORE, "sources.keycloak.checks must be a list", "mend"),
         (
             SOURCE + "docker = { volume = 'x' }\n" + STORE,
@@ -227,18 +237,25 @@ def test_names_that_are_asked_for(tmp_path: Path) -> None:
         ),
         ('[sources."../x"]\nurl = "postgresql://h/d"\n' + STORE, "cannot name a source", "small"),
         (SOURCE + '[stores."a/b"]\nurl = "x"\n', "stores.a/b cannot name a store", "letters"),
-        (
-            SOURCE + '[stores.s]\nurl = "s3://bucket/x"\n',
-            "stores.s.url: this version has directory stores",
-            "path",
-        ),
-        (
-            SOURCE + '[stores.s]\nurl = "s3://b"\nstorage_class = "X"\n',
-            "this version has directory stores",
-            "path",
-        ),
-        (SOURCE + '[stores.s]\nurl = "sftp://h/x"\n', "this version has directory stores", "path"),
-        (SOURCE + '[stores.s]\nurl = "env:DIRECTORY"\n', "this version has directory stores", "path"),
+        (SOURCE + '[stores.s]\nurl = "s3://"\n', "stores.s.url is no place in S3", "s3://bucket"),
+        (SOURCE + '[stores.s]\nurl = "s3://b u"\n', "stores.s.url is no place in S3", "s3://bucket"),
+        (SOURCE + '[stores.s]\nurl = "s3://bucket/a//b"\n', "stores.s.url is no place in S3", "s3://bucket"),
+        (SOURCE + S3 + 'storage_class = "X"\n', "stores.s.storage_class is none of AWS", "GLACIER_IR"),
+        (SOURCE + S3 + "mount = true\n", "stores.s.mount is not a setting", "known here"),
+        (SOURCE + S3 + 'acess_key = "env:A"\n', "acess_key is not a setting", "did you mean stores.s.access_key?"),
+        (SOURCE + S3 + 'access_key = "env:A"\n', "access_key and stores.s.secret_key belong together", "both"),
+        (SOURCE + S3 + 'secret_key = "abc"\n', "stores.s.secret_key holds a secret itself", "env:NAME"),
+        (SOURCE + S3 + 'endpoint = "minio:9000"\n', "stores.s.endpoint is no address", "https://"),
+        (SOURCE + S3 + 'lock = "governance"\n', "lock and stores.s.lock_for belong together", "both"),
+        (SOURCE + S3 + 'kms_key = "arn"\n', "kms_key goes with encryption", "add that line"),
+        (SOURCE + S3 + "timeout = 0\n", "stores.s.timeout is 0", "1 or more"),
+        (SOURCE + S3 + "[stores.s.retention]\nkeep_lst = 1\n", "stores.s.retention.keep_lst", "keep_last"),
+        (SOURCE + S3 + '[stores.s.retention]\nkeep_within = "none"\n', "the retention policy keeps nothing", "keep"),
+        (SOURCE + '[stores.s]\nurl = "sftp:///x"\n', "stores.s.url is no address", "sftp://user@host"),
+        (SOURCE + '[stores.s]\nurl = "sftp://u:pw@h/x"\n', "stores.s.url has a password in it", "password ="),
+        (SOURCE + '[stores.s]\nurl = "sftp://h:99999/x"\n', "stores.s.url is no address", "sftp://user@host"),
+        (SOURCE + '[stores.s]\nurl = "sftp://h/x"\nhost_key = "MD5:00"\n', "host_key is no fingerprint", "SHA256"),
+        (SOURCE + '[stores.s]\nurl = "env:DIRECTORY"\n', "no stores of the kind env", "sftp://"),
         (SOURCE + '[stores.s]\nurl = "file://srv/x"\n', "after file:// comes a whole path", "file:///"),
         (
             BASE + '[stores.b]\nurl = "./x/../backups/"\n',
@@ -246,7 +263,7 @@ def test_names_that_are_asked_for(tmp_path: Path) -> None:
             "copy",
         ),
         (BASE + "[encryption]\n", "encryption.method is missing", '"gpg"'),
-        (BASE + '[encryption]\nmethod = "gpg"\n', "either a passphrase or recipients", "choose"),
+        (BASE + '[encryption]\nmethod = "gpg"\n', "gpg needs a passphrase or recipients", "passphrase = "),
         (
             BASE + '[encryption]\nmethod = "gpg"\npassphrase = "env:X"\nrecipients = ["a"]\n',
             "either a passphrase or recipients",
@@ -344,11 +361,64 @@ def test_i8_a_password_in_the_url_is_refused_and_not_shown(tmp_path: Path, url: 
     assert "password = " in error.hint
 
 
+MISREAD = [
+    f"postgresql://u:{CANARY}/x@h/d",
+    f"postgres://u:5432/{CANARY}@h/d",
+    f"postgresql://u:/{CANARY}@h:5432/d",
+    f"postgresql://u:@{CANARY}@h/d",
+    f"postgresql://:/{CANARY}@h/d",
+]
+
+
+@pytest.mark.parametrize("url", MISREAD)
+def test_i8_a_url_that_libpq_would_misread_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    error = refusal(tmp_path, f'[sources.keycloak]\nurl = "{url}"\n' + STORE)
+    assert error.message == "sources.keycloak.url has an @ or / that is not encoded"
+    assert "%40" in error.hint and error.exit_code == 2
+
+
+@pytest.mark.parametrize("url", [*MISREAD, f"postgresql://u:p@{CANARY}@h/d", f"postgresql://u:p@{CANARY}/x@h/d"])
+def test_i8_so_is_one_that_a_reference_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("THE_URL", url)
+    (source,) = read(tmp_path, '[sources.keycloak]\nurl = "env:THE_URL"\n' + STORE).sources
+    with pytest.raises(ConfigError) as caught:
+        source.conninfo()
+    assert caught.value.message == "the URL at sources.keycloak.url has an @ or / that is not encoded"
+    assert "%40" in caught.value.hint and CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40ss%2Fword@h:5432/d",
+        "postgresql://u:pass@h/d?host=/run/postgresql",
+        "postgresql:///d?host=/run/postgresql&user=a@b",
+        "postgresql://h:5432/d?host=/run",
+        "host=h password='a:/b@c@d' dbname=d",
+        "host=h password=x://a:/b@c dbname=d",
+    ],
+)
+def test_a_url_that_libpq_reads_as_it_is_meant_is_taken_from_a_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("THE_URL", url)
+    (source,) = read(tmp_path, '[sources.keycloak]\nurl = "env:THE_URL"\n' + STORE).sources
+    assert source.conninfo().reveal() == url
+
+
+@pytest.mark.parametrize("url", [f"u:{CANARY}@h/d", f"u:{CANARY}@x@h/d", f":{CANARY}/x@h", f"//u:{CANARY}@h/d?a=b"])
+def test_i8_an_address_without_a_scheme_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    error = refusal(tmp_path, f'[sources.keycloak]\nurl = "{url}"\n' + STORE)
+    assert error.message == "sources.keycloak.url is neither a connection URL nor a connection string"
+    assert "postgresql://" in error.hint and error.exit_code == 2
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "postgresql://",
         "postgresql://u@h/d",
+        "postgresql://u@h/d?application_name=a@b",
         "postgresql://u@h1:5432,h2/d?target_session_attrs=any",
         "postgresql:///d?host=/run/postgresql&passfile=/x",
         "postgresql://u@[::1]:5432/d",
@@ -475,6 +545,7 @@ def test_without_secrets(tmp_path: Path) -> None:
         "sources.keycloak.jobs": "2",
         "sources.keycloak.compress": "gzip",
         "sources.keycloak.lock_timeout": "60",
+        "sources.keycloak.kinds": "logical",
         "sources.keycloak.docker.container": "keycloak-db",
         "sources.keycloak.docker.volume": "exp_postgres_keycloak",
         "sources.keycloak.docker.services": "keycloak",
@@ -486,6 +557,8 @@ def test_without_secrets(tmp_path: Path) -> None:
         "schedule.backup": "0 2 * * *",
         "schedule.copy": "0 3 * * *",
         "schedule.prove": "0 4 * * sun",
+        "schedule.verify": "none",
+        "schedule.prune": "30 5 * * *",
         "retention.keep_within": "30d",
         "retention.keep_last": "0",
         "retention.keep_hourly": "0",
@@ -516,7 +589,7 @@ def test_without_secrets(tmp_path: Path) -> None:
 def test_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, path: str) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     config = read(tmp_path, SOURCE + f'[stores.local]\nurl = "{url}"\n')
-    assert config.stores[0].path == Path(path.replace("HOME", "/home/someone").replace("FOLDER", str(tmp_path)))
+    assert config.stores[0].url == path.replace("HOME", "/home/someone").replace("FOLDER", str(tmp_path))
 
 
 def test_the_file_is_found_in_its_places(tmp_path: Path) -> None:
@@ -609,6 +682,7 @@ def test_a_containers_environment(tmp_path: Path) -> None:
         "POSTGRES_USER_FILE": str(tmp_path / "user"),
         "POSTGRES_PASSWORD_FILE": str(secret),
         "POSTGRES_DATABASES": "keycloak, My App",
+        "POSTGRES_IGNORE": "sandbox, scratch-db",
         "BACKUP_DIR": "/srv/backups",
         "BACKUP_KEEP_DAYS": "7",
         "BACKUP_KEEP_WEEKS": "4",
@@ -623,10 +697,11 @@ def test_a_containers_environment(tmp_path: Path) -> None:
         ("my-app", "postgresql://backup@db:6432/My%20App"),
     ]
     assert config.sources[1].secret() == Secret("sesame")
-    assert [(one.name, one.path) for one in config.stores] == [("local", Path("/srv/backups"))]
+    assert config.sources[1].ignore == ("sandbox", "scratch-db")
+    assert [(one.name, one.url) for one in config.stores] == [("local", "/srv/backups")]
     assert config.retention == Policy(timedelta(days=7), keep_weekly=4, keep_monthly=6)
     assert config.encryption.passphrase == Reference("env", "GPG_PASSPHRASE", "GPG_PASSPHRASE")
-    assert config.schedule == Schedule("@daily", "0 3 * * *", "0 4 1 * *")
+    assert config.schedule == Schedule("@daily", "0 3 * * *", "0 4 1 * *", prune="30 5 * * *")
     assert "sesame" not in str(without_secrets(config))
 
 
@@ -635,7 +710,7 @@ def test_a_containers_defaults() -> None:
     assert config is not None
     assert config.sources[0].url == "postgresql://postgres@db:5432/keycloak"
     assert config.sources[0].password is None
-    assert config.stores[0].path == Path("/backups")
+    assert config.stores[0].url == "/backups"
     assert config.retention == Policy(timedelta(days=30))
     assert (config.encryption.method, config.path, config.max_age) == ("none", None, timedelta(hours=30))
 
@@ -667,6 +742,7 @@ def test_another_environment_is_not_ours() -> None:
         ({"POSTGRES_PASSWORD": CANARY, "POSTGRES_PASSWORD_FILE": "/x"}, "are both set"),
         ({"POSTGRES_DATABASES": "x"}, "are both set"),
         ({"POSTGRES_DB": "a,,b"}, "empty name"),
+        ({"POSTGRES_IGNORE": "a,,b"}, "POSTGRES_IGNORE has an empty name"),
         ({"POSTGRES_DB": "App,app"}, "both be the source app"),
         ({"POSTGRES_DB": "---"}, "gives no name"),
         ({"POSTGRES_PORT": "5432x"}, "POSTGRES_PORT must be"),
@@ -677,7 +753,13 @@ def test_another_environment_is_not_ours() -> None:
         ({"BACKUP_KEEP_DAYS": "7d"}, "BACKUP_KEEP_DAYS must be a whole number"),
         ({"BACKUP_KEEP_WEEKS": "-1"}, "BACKUP_KEEP_WEEKS must be a whole number"),
         ({"BACKUP_KEEP_DAYS": "0"}, "keeps nothing"),
-        ({"S3_BUCKET": "b"}, "directory stores only"),
+        ({"S3_BUCKET": "b"}, "no place in S3"),
+        ({"S3_BUCKET": "bucket", "S3_ENDPOINT": "minio"}, "S3_ENDPOINT is no address"),
+        ({"S3_BUCKET": "bucket", "AWS_STORAGE_CLASS": "FROZEN"}, "AWS_STORAGE_CLASS is none of AWS"),
+        (
+            {"S3_BUCKET": "bucket", "AWS_ACCESS_KEY_ID": "a"},
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together",
+        ),
     ],
 )
 def test_b23_an_environment_that_cannot_be(change: dict[str, str], message: str) -> None:
@@ -708,13 +790,13 @@ def test_b23_no_database() -> None:
     ],
 )
 def test_the_template_is_accepted(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
-    config = read(tmp_path, template(sources))
+    config = read(tmp_path, template([Draft(*one) for one in sources]))
     expected = sources or [("keycloak", "postgresql://backup@127.0.0.1:5432/keycloak")]
     assert [one.name for one in config.sources] == [name for name, _ in expected]
     assert [one.url for one in config.sources if isinstance(one.url, str)] == [
         url for _, url in expected if not url.startswith("env:")
     ]
-    assert config.stores[0].path == tmp_path / "backups"
+    assert config.stores[0].url == str(tmp_path / "backups")
 
 
 def test_every_commented_line_of_the_template_is_accepted_too(tmp_path: Path) -> None:
@@ -727,7 +809,8 @@ def test_every_commented_line_of_the_template_is_accepted_too(tmp_path: Path) ->
     text = "\n".join(lines).replace('method = "none"', 'method = "gpg"')
     assert tomllib.loads(text)
     config = read(tmp_path, text)
-    assert config.stores[1].mount
+    assert isinstance(config.stores[1].where, DirectorySettings) and config.stores[1].where.mount
+    assert [one.url[:4] for one in config.stores[2:]] == ["sftp", "s3:/"]
     assert config.alerts.ping
     assert config.sources[0].docker
     assert config.retention.most == 10
@@ -735,9 +818,9 @@ def test_every_commented_line_of_the_template_is_accepted_too(tmp_path: Path) ->
 
 def test_the_template_takes_no_password() -> None:
     with pytest.raises(ConfigError) as caught:
-        template([("x", f"postgresql://u:{CANARY}@h/d")])
+        template([Draft("x", f"postgresql://u:{CANARY}@h/d")])
     assert CANARY not in caught.value.message
     with pytest.raises(UsageError):
-        template([("X y", "postgresql://h/d")])
+        template([Draft("X y", "postgresql://h/d")])
     with pytest.raises(ConfigError, match="cannot be shown"):
-        template([("x", "postgresql://h/\x7f")])
+        template([Draft("x", "postgresql://h/\x7f")])

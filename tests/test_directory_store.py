@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
-from pgproof.stores.directory import MARKER, DirectoryStore, check_mounted, make_marker, read_marker
+from pgproof.stores import marker
+from pgproof.stores.directory import DirectoryStore, check_mounted, make_marker, read_marker
+from pgproof.stores.names import MARKER
 from pgproof.stream import process
+from tests.conftest import disk, missing
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
@@ -29,14 +32,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder)], check=False
-    ).returncode:
-        pytest.skip("no tmpfs can be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with disk(tmp_path, 1) as folder:
+        yield folder
 
 
 def put(store: DirectoryStore, name: str, data: bytes = b"x", *, replace: bool = False) -> None:
@@ -175,14 +172,20 @@ def test_a_folder_in_place_of_an_object(root: Path) -> None:
 # -- marker and mount (C22) -----------------------------------------------------------------------
 
 
+def check(root: Path, expected: str | None, *, mount: bool = False) -> None:
+    """As the program does before it uses a directory."""
+    check_mounted(root, mount=mount)
+    marker.compare(read_marker(root), expected, str(root))
+
+
 def test_the_marker_says_which_store_it_is(tmp_path: Path) -> None:
     root = tmp_path / "store"
     assert read_marker(root) is None
     store = make_marker(root)
     assert read_marker(root) == store
     assert list(DirectoryStore(root).list()) == []
-    check_mounted(root, store, mount=False)
-    check_mounted(root, None, mount=False)
+    check(root, store)
+    check(root, None)
     with pytest.raises(AlreadyExists):
         make_marker(root)
     assert read_marker(root) == store
@@ -192,12 +195,12 @@ def test_the_marker_says_which_store_it_is(tmp_path: Path) -> None:
 def test_another_store_or_none_is_refused(tmp_path: Path) -> None:
     mine, other = make_marker(tmp_path / "mine"), make_marker(tmp_path / "other")
     with pytest.raises(Refused) as caught:
-        check_mounted(tmp_path / "other", mine, mount=False)
+        check(tmp_path / "other", mine)
     assert "another store" in caught.value.message
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "absent", tmp_path / "absent" / "deeper" / "still"):
         with pytest.raises(Refused) as caught:
-            check_mounted(path, other, mount=False)
+            check(path, other)
         assert "no marker" in caught.value.message
         assert not (tmp_path / "absent").exists()
 
@@ -206,27 +209,27 @@ def test_another_store_or_none_is_refused(tmp_path: Path) -> None:
 def test_a_marker_that_cannot_be_read_is_not_taken_for_none(root: Path, content: bytes) -> None:
     (root / MARKER).write_bytes(content)
     with pytest.raises(Unreachable):
-        check_mounted(root, None, mount=False)
+        check(root, None)
 
 
 def test_a_path_that_is_no_mount_is_refused_when_one_is_configured() -> None:
     same_disk = [path for path in ("/opt", "/srv", "/mnt") if os.path.isdir(path) and not os.path.ismount(path)]
     for path in [*same_disk, "/absent/much/deeper"]:
         with pytest.raises(Refused):
-            check_mounted(Path(path), None, mount=True)
+            check(Path(path), None, mount=True)
 
 
 @needs_root
 def test_an_unmounted_disk_is_refused_and_a_mounted_one_is_not(small_disk: Path) -> None:
     store = make_marker(small_disk)
-    check_mounted(small_disk, store, mount=True)
-    check_mounted(small_disk / "below", None, mount=True)
+    check(small_disk, store, mount=True)
+    check(small_disk / "below", None, mount=True)
     subprocess.run(["umount", str(small_disk)], check=True)
     try:
         with pytest.raises(Refused):
-            check_mounted(small_disk, store, mount=True)
+            check(small_disk, store, mount=True)
         with pytest.raises(Refused):
-            check_mounted(small_disk, store, mount=False)
+            check(small_disk, store)
         assert list(small_disk.iterdir()) == []
     finally:
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(small_disk)], check=True)
@@ -403,7 +406,7 @@ def attached(root: Path, tmp_path: Path, step: str, inject: str) -> tuple[int, s
             assert tracer.stderr
             if "attached" not in tracer.stderr.readline():
                 child.kill()
-                pytest.skip("strace cannot attach here")
+                missing("strace that can attach")
             child.stdin.write("go\n")
             child.stdin.close()
             status = child.wait(30)

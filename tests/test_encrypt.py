@@ -354,7 +354,7 @@ def test_reading_may_stop_early(key: Key) -> None:
     began = time.monotonic()
     with decrypting(key, io.BytesIO(stored), "the part") as stream:
         assert stream.read(100) == data[:100]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_abort_passes_nothing_on_as_whole(key: Key) -> None:

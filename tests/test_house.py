@@ -50,3 +50,26 @@ def test_every_dependency_has_its_reason() -> None:
     reasons = (ROOT / "docs" / "dependencies.md").read_text()
     assert declared
     assert not [name for name in declared if f"`{name}`" not in reasons]
+
+
+def test_every_finding_has_its_row() -> None:
+    told = (ROOT / "docs" / "findings.md").read_text()
+    made = re.compile(r"""(?:Finding|finding|_?critical|_?warning|_remark|_bad|make|yield)\(\s*"([a-z-]+)",""")
+    codes = {code for path in (ROOT / "src").rglob("*.py") for code in made.findall(path.read_text())}
+    assert {"no-backup", "copy-missing", "destructible", "public"} <= codes
+    assert not [code for code in sorted(codes) if f"`{code}`" not in told]
+
+
+# What is decided purely is tested there purely; it counts only if somebody else provokes it on real parts.
+PURE = ("health", "alerting", "scrub", "metrics", "thresholds", "house", "cost", "retention", "schedule", "review")
+
+
+def test_every_finding_is_provoked_on_real_parts_by_some_test() -> None:
+    rows = [line for line in (ROOT / "docs" / "findings.md").read_text().splitlines() if line.startswith("| `")]
+    settings = re.compile(r'\| `[a-z_]+` \| ["\d]')  # the table of thresholds
+    cells = [line.split("|")[1] for line in rows if not settings.match(line)]
+    codes = {code for cell in cells for code in re.findall(r"`([a-z0-9_-]+)`", cell)}
+    assert {"no-backup", "same-bucket", "role-missing", "volume-empty"} <= codes
+    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if path.stem.removeprefix("test_") not in PURE]
+    text = "\n".join(path.read_text() for path in tests)
+    assert not [code for code in sorted(codes) if not re.search(rf"[\"'\[ ]{code}[\"'\] ]", text)]

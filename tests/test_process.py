@@ -31,14 +31,14 @@ def alive(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, seconds: float = 5.0) -> bool:
+def gone(pid: int, seconds: float = 20.0) -> bool:
     until = time.monotonic() + seconds
     while alive(pid) and time.monotonic() < until:
         time.sleep(0.02)
     return not alive(pid)
 
 
-def written(path: Path, seconds: float = 10.0) -> str:
+def written(path: Path, seconds: float = 30.0) -> str:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if path.exists() and path.read_text().endswith("\n"):
@@ -174,7 +174,7 @@ def test_the_watchdog_ends_the_whole_group(tmp_path: Path, limits: dict[str, flo
     began = time.monotonic()
     with pytest.raises(ProgramFailed) as caught:
         process.run(family(tmp_path, **limits))
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
     assert word in caught.value.message
     assert all(map(gone, pids(tmp_path)))
 
@@ -217,7 +217,7 @@ def test_stop_kills_what_ignores_the_first_signal() -> None:
         assert child.read() == b"started\n"
         began = time.monotonic()
         child.stop(grace=0.5)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert not child.running
         child.stop()
 

@@ -172,6 +172,30 @@ def test_a_draft_that_is_left_leaves_nothing(
     assert ids(repository) == []
 
 
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Unreachable])
+def test_a_part_that_the_store_took_as_we_were_interrupted_is_taken_back(
+    clock: Clock, how: type[BaseException]
+) -> None:
+    inner = MemoryStore(clock)
+
+    def fails(method: str, name: str) -> bool:
+        if method == "committed" and name.endswith("/schema.dump"):
+            raise how("left")
+        return False
+
+    with pytest.raises(how), Repository(Failing(inner, fails), clock).draft("kc", "logical", BEGIN, Key()) as draft:
+        write_parts(draft)
+    assert names(inner) == []
+
+
+def test_a_part_of_somebody_else_under_the_same_name_stays(repository: Repository, store: MemoryStore) -> None:
+    with pytest.raises(AlreadyExists), repository.draft("kc", "logical", BEGIN, Key()) as draft:
+        with store.create(f"{draft.id}/schema.dump") as sink:
+            sink.write(b"theirs")
+        write_parts(draft)
+    assert names(store) == [f"{draft.id}/schema.dump"]
+
+
 @pytest.mark.parametrize("step", ["create", "commit", "committed"])
 @pytest.mark.parametrize("cleaning", [True, False])
 def test_a_manifest_that_fails_leaves_no_half_backup(clock: Clock, step: str, cleaning: bool) -> None:

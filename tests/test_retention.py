@@ -108,7 +108,10 @@ def stands_still(line: list[Candidate], now: datetime) -> bool:
         return True
     times = [now] + [one.began for one in line]
     gaps = [(times[i] - times[i + 1]).total_seconds() for i in range(len(line))]
-    if any(gap > max(60 * 86400, 3 * middle(gaps[3:])) or gap < -86400 for gap in gaps[:3]):
+    settling = max(3, 1 + sum((now - one.began).total_seconds() < 3 * 86400 for one in line))
+    sixty, rest = 60 * 86400, gaps[settling:]
+    limit = max(3 * middle(rest), min(sixty, max(2 * 86400, 8 * middle(rest)))) if rest else sixty
+    if any(gap > limit or gap < -86400 for gap in gaps[:settling]):
         return True
     newest, *earlier = [one for one in line if one.state != "damaged"][:11]
     sizes, rows = [one.size for one in earlier], [one.rows or 0 for one in earlier]
@@ -397,6 +400,21 @@ def test_deletion_goes_on_three_backups_after_a_leap() -> None:
     assert "391 days lie between" in clock_leaps(history[:-2], NOW - 2 * DAY)[0]
 
 
+@pytest.mark.parametrize("days", [9, 31, 45, 59])
+def test_f5_a_machine_that_was_off_for_weeks_keeps_what_it_had(days: int) -> None:
+    """Or whose clock has leapt: by days that are old now, its history would go."""
+    policy, then = Policy(keep_within=timedelta(days=30)), NOW + timedelta(days=days)
+    history = [backup(n, 31 - n) for n in range(1, 31)]
+    assert kept(decide([*history, backup(31, 0, now=then)], policy, then)) == set(range(1, 32))
+
+
+def test_a_leap_holds_for_days_also_where_backups_come_by_the_hour() -> None:
+    hourly = [replace(backup(n, 0), began=NOW - timedelta(hours=101 - n)) for n in range(1, 101)]
+    then = NOW + timedelta(days=3650)
+    after = [replace(backup(n, 0), began=then - timedelta(hours=110 - n)) for n in range(101, 111)]
+    assert "lie between" in clock_leaps([*hourly, *after], then)[0]
+
+
 def test_rare_backups_are_no_leap() -> None:
     history = [backup(n, (10 - n) * 30) for n in range(1, 10)]
     assert clock_leaps(history, NOW) == ()
@@ -426,11 +444,38 @@ def test_f6_a_flood_of_backups_does_not_push_out_the_old_days() -> None:
     assert {1, 2, 3, 4, 5, 6} <= kept(verdicts)
 
 
+def test_each_kind_is_kept_by_the_policy_for_itself() -> None:
+    """Thirty daily logical backups do not push out the two of the volume, nor make their size look strange."""
+    logical = [replace(one, sequence=one.sequence * 2, id=f"keycloak/{one.sequence * 2}") for one in daily(30)]
+    volumes = [replace(backup(n, age, size=90_000, rows=None), kind="volume") for n, age in ((5, 27.5), (33, 13.5))]
+    everything = [*logical, *volumes]
+    verdicts = decide(everything, Policy(keep_last=2, keep_proven=1), NOW)
+    assert kept(verdicts) == {60, 58, 33, 5}
+    assert suspicious(everything) == () and pauses(everything, NOW) == ()
+    small = replace(backup(61, 0, size=10, rows=None), kind="volume")
+    assert (
+        len(suspicious([*everything, replace(small, size=10), *(replace(v, sequence=v.sequence - 1) for v in volumes)]))
+        == 1
+    )
+    assert pauses([*everything, replace(small, state="damaged")], NOW) == ("the newest backup is damaged",)
+
+
 def test_f12_most_deletes_the_oldest_first_and_says_why_the_others_stay() -> None:
     verdicts = decide(daily(10), Policy(keep_last=2, most=3), NOW)
     assert kept(verdicts) == set(range(4, 11))
     assert reasons(verdicts, 4) == ("for a later run: one run deletes at most 3",)
     assert kept(decide(daily(10), Policy(keep_last=2, most=0), NOW)) == set(range(1, 11))
+
+
+def test_f12_what_one_run_has_deleted_elsewhere_counts_for_most() -> None:
+    def after(gone: int, most: int | None = 3) -> list[Verdict]:
+        return decide(daily(10), Policy(keep_last=2, most=most), NOW, gone=gone)
+
+    assert kept(after(2)) == set(range(2, 11)), "one is left of three, the oldest"
+    why = "for a later run: one run deletes at most 3, and has deleted 2 of other sources or in other stores"
+    assert reasons(after(2), 2) == (why,)
+    assert kept(after(3)) == kept(after(7)) == set(range(1, 11))
+    assert kept(after(1000, None)) == {9, 10}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from pgproof.errors import Damaged, UsageError
 from pgproof.evidence import Count, Digest
 from pgproof.manifest import (
     FORMAT,
+    VOLUME_FORMAT,
     Block,
     Codec,
     Database,
@@ -352,12 +353,15 @@ def forged(content: bytes) -> bytes:
     return b'{"sha256":"' + hashlib.sha256(content).hexdigest().encode() + b'","content":' + content + b"}\n"
 
 
+NEWER = max(FORMAT, VOLUME_FORMAT) + 1
+
+
 def test_a_newer_format_is_refused_by_a_sentence() -> None:
-    sealed = seal(replace(small(), format=FORMAT + 1))
+    sealed = seal(replace(small(), format=NEWER))
     with pytest.raises(UsageError) as caught:
         unseal(sealed, Manifest, "the manifest of kc")
-    assert f"format {FORMAT + 1}" in caught.value.message
-    newer = forged(b'{"format":%d,"wholly":"different"}' % (FORMAT + 1))
+    assert f"format {NEWER}" in caught.value.message
+    newer = forged(b'{"format":%d,"wholly":"different"}' % NEWER)
     with pytest.raises(UsageError):
         unseal(newer, Manifest, "m")
 

@@ -153,7 +153,7 @@ def need(*programs: str) -> None:
 
 def test_the_page_has_the_commands_that_are_run_here() -> None:
     text = PAGE.read_text()
-    assert len(commands()) == text.count("```sh\n") == 12
+    assert len(commands()) == text.count("```sh\n") == 13
     assert not re.search(r"pgproof (backup|restore|verify|prove|show|list)", text)
 
 

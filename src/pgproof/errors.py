@@ -10,6 +10,7 @@
     ├── Damaged             3   stored bytes are not what was stored
     │   └── NotProven       3   the drill found a difference, or could not run
     ├── Refused             4   the target or the moment is not safe
+    │   └── Frozen          4   it lies in an archive, and must be asked back first
     ├── Busy                5   another run holds the lock
     ├── Unreachable         6   server or store does not answer
     ├── Degraded            7   done, but something asked for is missing
@@ -69,6 +70,10 @@ class NotProven(Damaged):
 
 class Refused(PgproofError):
     exit_code = 4
+
+
+class Frozen(Refused):
+    """Stored bytes lie in an archive (S3's Glacier, say) and cannot be read yet."""
 
 
 class Busy(PgproofError):

@@ -7,19 +7,23 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import msgspec
 
+from pgproof.cluster import Cluster, Image
 from pgproof.errors import Damaged, UsageError
 from pgproof.evidence import Count
 
-FORMAT = 1
+FORMAT = 1  # of logical backups
+VOLUME_FORMAT = 2  # of volume backups, which a pgproof that knows only logical ones must not misread
+_FORMATS = (FORMAT, VOLUME_FORMAT)
 
-Kind = Literal["logical"]
+Kind = Literal["logical", "volume"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Codec = Literal["gzip", "zstd", "none"]
 Encryption = Literal["gpg", "age", "none"]
-BlockKind = Literal["before", "data", "large-objects", "sequences", "after"]
+BlockKind = Literal["before", "data", "large-objects", "sequences", "after", "files"]
 
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _ID = re.compile(r"(?P<source>[a-z0-9][a-z0-9_.-]{0,62})/(?P<stamp>\d{8}T\d{6}Z)-(?P<kind>[a-z]+)")
@@ -167,6 +171,9 @@ class Manifest:
     evidence: Evidence
     notes: tuple[str, ...] = ()
     config: dict[str, str] = field(default_factory=dict)
+    cluster: Cluster | None = None  # of a volume backup
+    image: Image | None = None  # the container image that ran the server, where it ran in one
+    application: dict[str, str] = field(default_factory=dict)  # whose data it is: name and version, as it says
 
     @property
     def id(self) -> str:
@@ -186,8 +193,8 @@ class Manifest:
 
     @property
     def main(self) -> Part:
-        """The part that holds the SQL text of schema and rows."""
-        return self.part(f"{self.source}.sql")
+        """The part that holds it all: the SQL text of schema and rows, or the files of the volume."""
+        return self.part("volume.tar" if self.kind == "volume" else f"{self.source}.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +304,9 @@ def unseal(sealed: bytes, kind: type[_Value], name: str) -> _Value:
         newer = msgspec.json.decode(content, type=dict[str, object]).get("format", FORMAT)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Damaged(f"{name} is not what pgproof writes: {error}", hint=_COPY_HINT) from error
-    if newer != FORMAT:
+    if newer not in _FORMATS:
         raise UsageError(
-            f"{name} has format {newer}; this pgproof knows format {FORMAT}",
+            f"{name} has format {newer}; this pgproof knows {' and '.join(map(str, _FORMATS))}",
             hint="use the version of pgproof that wrote it, or a newer one",
         )
     try:

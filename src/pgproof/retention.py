@@ -9,16 +9,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median
 
 from pgproof.errors import ConfigError
 from pgproof.manifest import State
+from pgproof.thresholds import USUAL, Thresholds
 
-LOOK_BACK = 10  # so many earlier backups say what is usual
-ENOUGH = 3  # so many are needed before "much bigger" or "much smaller" means anything
 FUTURE = timedelta(days=1)
 STANDSTILL = timedelta(days=60)
+_ODD, _MANY_TIMES = timedelta(days=2), 8  # the usual gap: a week of holidays is in proportion to days
+_SETTLING = timedelta(days=3)  # and so long at least, by the clock that may be wrong
 SETTLED = 3  # after a leap of the clock, so many backups must follow before anything goes
 
 _SPAN = re.compile(r"([0-9]{1,5})([hdwmy])")
@@ -35,7 +36,7 @@ _UNITS = {
 class Policy:
     """What to keep: `keep_daily = 7` keeps the newest backup of each of the last 7 days that have one.
 
-    `most` is the largest number of backups that one run deletes (None: any number).
+    `most` is the largest number of backups that one run deletes, of all sources and in all stores (None: any number).
     """
 
     keep_within: timedelta | None = None
@@ -60,6 +61,7 @@ class Candidate:
     pinned: bool
     size: int
     rows: int | None
+    kind: str = "logical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,23 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def decide(candidates: Iterable[Candidate], policy: Policy, now: datetime) -> list[Verdict]:
-    """The verdict on each backup of one source, newest first. Raises ConfigError for an empty policy."""
+def decide(
+    candidates: Iterable[Candidate], policy: Policy, now: datetime, limits: Thresholds = USUAL, *, gone: int = 0
+) -> list[Verdict]:
+    """The verdict on each backup of one source, newest first. The policy holds for each kind by itself: a daily
+    logical backup does not take the place of a weekly one of the volume. `gone` backups this run has deleted before,
+    of other sources or in other stores: they count for `most`. Raises ConfigError for an empty policy.
+    """
     check(policy)
     ordered = newest_first(candidates)
     reasons: dict[str, list[str]] = {one.id: _own_reasons(one, policy, now) for one in ordered}
-    for rule in (_guarded, _needed_though_damaged, _last, *_BUCKETS):
-        for id_, reason in rule(ordered, policy):
+    for alike, rule in product(of_each_kind(ordered), (_guarded, _needed_though_damaged, _last, *_BUCKETS)):
+        for id_, reason in rule(alike, policy):
             reasons[id_].append(reason)
-    _hold_back(ordered, policy, now, reasons)
-    kept = [one.sequence for one in ordered if reasons[one.id]]
-    return [_verdict(one, reasons[one.id], min(kept, default=0)) for one in ordered]
+    pause = [f"nothing is deleted at present: {reason}" for reason in pauses(ordered, now, limits)]
+    _hold_back(ordered, policy.most, gone, reasons, pause)
+    kept = {alike[0].kind: [one.sequence for one in alike if reasons[one.id]] for alike in of_each_kind(ordered)}
+    return [_verdict(one, reasons[one.id], min(kept[one.kind], default=0)) for one in ordered]
 
 
 def check(policy: Policy) -> None:
@@ -107,12 +115,18 @@ def newest_first(candidates: Iterable[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda one: (one.sequence, one.id), reverse=True)
 
 
-def pauses(candidates: Iterable[Candidate], now: datetime) -> tuple[str, ...]:
+def pauses(candidates: Iterable[Candidate], now: datetime, limits: Thresholds = USUAL) -> tuple[str, ...]:
     """Why nothing at all may be deleted at present; empty when deletion may go on."""
     ordered = newest_first(candidates)
     clock = from_the_future(ordered, now) or clock_leaps(ordered, now)
-    damaged = ("the newest backup is damaged",) if ordered and ordered[0].state == "damaged" else ()
-    return (*clock, *damaged, *suspicious(ordered))
+    damaged = any(alike[0].state == "damaged" for alike in of_each_kind(ordered))
+    return (*clock, *(("the newest backup is damaged",) if damaged else ()), *suspicious(ordered, limits))
+
+
+def of_each_kind(ordered: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The same candidates in the same order, those of each kind by themselves."""
+    kinds = dict.fromkeys(one.kind for one in ordered)
+    return [[one for one in ordered if one.kind == kind] for kind in kinds]
 
 
 def from_the_future(candidates: Iterable[Candidate], now: datetime) -> tuple[str, ...]:
@@ -132,28 +146,40 @@ def clock_leaps(candidates: Iterable[Candidate], now: datetime) -> tuple[str, ..
     """
     moments = [now, *(one.began for one in newest_first(candidates))]
     gaps = [later - earlier for later, earlier in pairwise(moments)]
-    usual = median([gap.total_seconds() for gap in gaps[SETTLED:]] or [0.0])
-    limit = max(STANDSTILL, timedelta(seconds=3 * usual))
+    settling = max(SETTLED, 1 + sum(now - one < _SETTLING for one in moments[1:]))
+    limit = _proportion([gap.total_seconds() for gap in gaps[settling:]])
     return tuple(
         f"{_days(gap)} lie between two of the last backups, or between the last one and now:"
-        f" the clock may have leapt; deletion goes on {SETTLED} backups later"
-        for gap in [gap for gap in gaps[:SETTLED] if gap > limit or gap < -FUTURE][:1]
+        f" the clock may have leapt; deletion goes on {SETTLED} backups and {_days(_SETTLING)} later"
+        for gap in [gap for gap in gaps[:settling] if gap > limit or gap < -FUTURE][:1]
     )
 
 
-def suspicious(candidates: Iterable[Candidate]) -> tuple[str, ...]:
-    """What makes the newest backup unlike the ones before it, with the figures; empty when nothing does.
+def _proportion(gaps: Sequence[float]) -> timedelta:
+    """The longest gap that is none out of proportion to these, in seconds; two months where none are known."""
+    if not gaps:
+        return STANDSTILL
+    usual = timedelta(seconds=median(gaps))
+    return max(3 * usual, min(STANDSTILL, max(_ODD, _MANY_TIMES * usual)))
+
+
+def suspicious(candidates: Iterable[Candidate], limits: Thresholds = USUAL) -> tuple[str, ...]:
+    """What makes the newest backup of a kind unlike the ones before it, with the figures; empty when nothing does.
 
     Half and five times are far beyond a day's work; a change of codec or encryption stays inside them.
     """
-    sound = [one for one in newest_first(candidates) if one.state != "damaged"]
+    return tuple(text for alike in of_each_kind(newest_first(candidates)) for text in _suspicious(alike, limits))
+
+
+def _suspicious(alike: Sequence[Candidate], limits: Thresholds) -> tuple[str, ...]:
+    sound = [one for one in alike if one.state != "damaged"]
     if len(sound) < 2:
         return ()
-    newest, earlier = sound[0], sound[1 : 1 + LOOK_BACK]
+    newest, earlier = sound[0], sound[1 : 1 + limits.look_back]
     rows = [one.rows for one in earlier if one.rows is not None]
     return (
-        *_unlike(newest.size, [one.size for one in earlier], "bytes", fewest=ENOUGH),
-        *_unlike(newest.rows, rows, "rows", fewest=1),
+        *_unlike(newest.size, [one.size for one in earlier], "bytes", limits, fewest=limits.enough),
+        *_unlike(newest.rows, rows, "rows", limits, fewest=1),
     )
 
 
@@ -250,13 +276,17 @@ _BUCKETS = (
 # -- what holds a deletion back ---------------------------------------------------------------------
 
 
-def _hold_back(ordered: Sequence[Candidate], policy: Policy, now: datetime, reasons: dict[str, list[str]]) -> None:
-    """Give those that would go a reason to stay: all of them in a pause, else the newest beyond `most`."""
+def _hold_back(
+    ordered: Sequence[Candidate], most: int | None, gone: int, reasons: dict[str, list[str]], pause: list[str]
+) -> None:
+    """Give those that would go a reason to stay: all of them in a pause, else the newest beyond what the `gone` have
+    left of `most`.
+    """
     going = [one for one in ordered if not reasons[one.id]]
-    pause = [f"nothing is deleted at present: {reason}" for reason in pauses(ordered, now)]
-    if not pause and policy.most is not None:
-        pause = [f"for a later run: one run deletes at most {policy.most}"]
-        going = going[: max(0, len(going) - policy.most)]
+    if not pause and most is not None:
+        before = f", and has deleted {gone} of other sources or in other stores" if gone else ""
+        pause = [f"for a later run: one run deletes at most {most}{before}"]
+        going = going[: max(0, len(going) - max(0, most - gone))]
     for one in going:
         reasons[one.id].extend(pause)
 
@@ -271,14 +301,18 @@ def _verdict(one: Candidate, reasons: list[str], oldest_kept: int) -> Verdict:
     return Verdict(one.id, keep=False, reasons=(why,))
 
 
-def _unlike(newest: int | None, earlier: Sequence[int], unit: str, *, fewest: int) -> tuple[str, ...]:
+def _unlike(
+    newest: int | None, earlier: Sequence[int], unit: str, limits: Thresholds, *, fewest: int
+) -> tuple[str, ...]:
     if newest is None or len(earlier) < fewest:
         return ()
     usual = median(earlier)
-    if newest < usual / 2:
-        return (f"the newest backup has {newest:,} {unit}, below half of the usual {usual:,.0f}",)
-    if len(earlier) >= ENOUGH and usual and newest > usual * 5:
-        return (f"the newest backup has {newest:,} {unit}, above five times the usual {usual:,.0f}",)
+    if newest < usual * limits.smaller:
+        below = "half of" if limits.smaller == USUAL.smaller else f"{limits.smaller:g} times"
+        return (f"the newest backup has {newest:,} {unit}, below {below} the usual {usual:,.0f}",)
+    if len(earlier) >= limits.enough and usual and newest > usual * limits.larger:
+        above = "five" if limits.larger == USUAL.larger else f"{limits.larger:g}"
+        return (f"the newest backup has {newest:,} {unit}, above {above} times the usual {usual:,.0f}",)
     return ()
 
 

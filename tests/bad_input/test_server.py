@@ -154,7 +154,7 @@ def test_a_table_that_somebody_has_locked(scene: Scene) -> None:
     with kit.holding(scene.source, "LOCK TABLE small IN ACCESS EXCLUSIVE MODE") as other:
         began = time.monotonic()
         refused(scene.program.run("backup"), 5, f"process {other.backend} ", "public.small", "pg_terminate_backend")
-        assert 2 <= time.monotonic() - began < 12
+        assert 2 <= time.monotonic() - began < 30
     scene.check()
     scene.program.ok("backup")
 

@@ -184,7 +184,9 @@ def test_a_foreign_manifest(scene: Scene, make_program) -> None:
     other.configure(db=scene.source, stranger=scene.source)
     made = other.ok("backup", "--json").json
     for one in made:
+        time.sleep(1.1)  # ids count seconds, and equal ids would make the manifest no stranger
         bad = program.ok("backup", "--json").json["id"]
+        assert bad != one["id"]
         shutil.copy(other.store / one["id"] / "manifest.json", program.store / bad / "manifest.json")
         assert program.run("verify", bad).code == 3
         refused(program.run("restore", bad, "--to", "bad_never"), 3)

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from pgproof.errors import AlreadyExists, NotFound, PgproofError
-from pgproof.stores.store import Entry
+from pgproof.stores.store import Entry, Store
 from pgproof.stream.sink import Sink
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """Objects by name. `clock` dates them, so that a test can make one old."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -43,7 +43,7 @@ class MemoryStore:
         for name, data, modified in found:
             yield Entry(name, len(data), modified)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, for_good: bool = False) -> None:
         with self._guard:
             self._objects.pop(_checked(name), None)
 

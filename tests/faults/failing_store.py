@@ -15,7 +15,7 @@ Mode = Literal["before", "after", "gone", "short", "flipped"]
 
 
 @dataclass
-class FailingStore:
+class FailingStore(Store):
     """`number` counts from 1; 0 never fails. `calls` says what was asked; `hit` what went wrong;
     `spoiled`, that a reader got wrong bytes.
     """
@@ -74,9 +74,9 @@ class FailingStore:
         self.end(f"list {prefix}", due)
         return found
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, for_good: bool = False) -> None:
         due = self.begin(f"delete {name}")
-        self.inner.delete(name)
+        self.inner.delete(name, for_good=for_good)
         self.end(f"delete {name}", due)
 
     def sweep(self, before: datetime) -> Sequence[str]:

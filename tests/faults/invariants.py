@@ -23,7 +23,7 @@ from tests.conftest import Program, Ran
 
 TEMPORARY = ".pgproof-tmp-"
 _RESTORING = re.compile(r".*_restoring_[0-9a-f]{16}\.\d+\.\d+\.[0-9a-f]{4}")
-SETTLE = 2.0  # seconds after a kill in which everything of the dead must be gone
+SETTLE = 20.0  # seconds after a kill in which everything of the dead must be gone
 
 
 @dataclass

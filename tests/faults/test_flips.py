@@ -36,7 +36,7 @@ from pgproof.sources.replay import Choice, Manner
 from pgproof.stores.directory import DirectoryStore
 from pgproof.stream.encrypt import Key
 from pgproof.stream.progress import Silent
-from tests.conftest import Servers
+from tests.conftest import Servers, missing
 from tests.faults.conftest import MAJOR, fill
 from tests.faults.invariants import databases
 
@@ -128,7 +128,7 @@ def plain(source: Address, memory: Path) -> Iterator[Stored]:
 @pytest.fixture(scope="module")
 def encrypted(source: Address, memory: Path) -> Iterator[Stored]:
     if not shutil.which("gpg"):
-        pytest.skip("gpg is not on this machine")
+        missing("gpg")
     with stored(source, memory / "encrypted", GPG) as one:
         yield one
 

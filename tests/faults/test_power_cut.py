@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 
 from pgproof.stores.directory import DirectoryStore
+from tests.conftest import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
 
@@ -64,7 +65,7 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
         file.truncate(64 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
     if subprocess.run(["mount", "-o", "loop", str(image), str(mounted)], check=False).returncode:
-        pytest.skip("no loop device can be mounted here")
+        missing("a loop device that can be mounted")
     yield image, mounted
     subprocess.run(["umount", str(mounted)], check=True)
 

@@ -17,7 +17,7 @@ from tests.faults import test_kill
 from tests.faults.invariants import Scene, command, of_scene
 from tests.faults.test_kill import Point, strace
 
-SECONDS = 5.0
+SECONDS = 10.0
 
 
 def moments(scene: Scene, words: tuple[str, ...], count: int) -> list[Point]:

@@ -202,7 +202,7 @@ def test_verify_of_what_is_damaged(pristine: Path, tmp_path: Path, mode: Mode) -
 def test_prune(tmp_path: Path, replayer: Replayer, mode: Mode) -> None:
     pristine = tmp_path / "pristine"
     pristine.mkdir()
-    for days in (50, 49, 48, 2, 1):
+    for days in (34, 28, 22, 2, 1):
         at = NOW - timedelta(days=days)
         made = backup(job(repository(pristine, now=at), replayer), at, Silent())
         verify(repository(pristine), made.id, Key(), at, Silent())

@@ -5,7 +5,7 @@ from datetime import datetime
 from pgproof import __version__
 from pgproof.errors import Refused
 from pgproof.job import Job
-from pgproof.manifest import FORMAT, Manifest
+from pgproof.manifest import FORMAT, VOLUME_FORMAT, Manifest
 from pgproof.repository import GRACE, Draft
 from pgproof.sources.source import Captured
 from pgproof.stream import encrypt
@@ -47,7 +47,7 @@ def refuse_stranger(job: Job) -> None:
 def _manifest(job: Job, draft: Draft, captured: Captured, began: datetime, ended: datetime) -> Manifest:
     """Parts, sequence and the previous hash are filled in as it is published."""
     return Manifest(
-        format=FORMAT,
+        format=FORMAT if captured.cluster is None else VOLUME_FORMAT,
         pgproof=__version__,
         source=draft.source,
         kind=draft.kind,
@@ -64,4 +64,7 @@ def _manifest(job: Job, draft: Draft, captured: Captured, began: datetime, ended
         evidence=captured.evidence,
         notes=captured.notes,
         config=job.config,
+        cluster=captured.cluster,
+        image=captured.image,
+        application=captured.application | job.application(),
     )

@@ -6,12 +6,16 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from pgproof.actions import volume
+from pgproof.actions.asking import Answers, ask
+from pgproof.actions.throwaway import throw_away
 from pgproof.checks import Check
+from pgproof.docker import Engine
 from pgproof.errors import Damaged, NotProven, PgproofError, QueryFailed, Unreachable
 from pgproof.evidence import Count, Difference, compare_counts, compare_digests
 from pgproof.manifest import Manifest, Record, Sequence, TableProof
-from pgproof.postgres import archive, catalog, roles, server, tools
-from pgproof.postgres.scratch import Scratch, room, scratch
+from pgproof.postgres import archive, catalog, roles, tools
+from pgproof.postgres.scratch import Scratch, room
 from pgproof.postgres.server import Address, connect
 from pgproof.sources import text
 from pgproof.sources.replay import (
@@ -26,7 +30,6 @@ from pgproof.sources.replay import (
     replay,
     select,
 )
-from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
 
@@ -35,14 +38,16 @@ _DATABASE = "drill"
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How to drill: connections at a time, the folder for the throw-away server, questions to ask, and the
-    PostgreSQL installations to choose from (None: those of this machine).
+    """How to drill: connections at a time, the folder for the throw-away server, questions to ask, the PostgreSQL
+    installations to choose from (None: those of this machine), and the engine that may have the source's own image
+    (None: none is asked).
     """
 
     jobs: int = 2
     below: str | None = None
     checks: tuple[Check, ...] = ()
     installed: tuple[tools.Tools, ...] | None = None
+    engine: Engine | None = None
 
 
 def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Progress) -> Record:
@@ -52,27 +57,28 @@ def prove(reading: Reading, conditions: Conditions, now: datetime, progress: Pro
     """
     began = time.monotonic()
     manifest = reading.manifest
+    if manifest.kind == "volume":
+        wanted = volume.Conditions(Engine(), conditions.jobs, conditions.checks, manifest.database.name)
+        return volume.drill(reading, wanted, now, progress)
     progress.begin("authenticating", manifest.size)
     try:
         reading.check_all(progress)
     except Damaged as error:
         seconds = round(time.monotonic() - began, 3)
         return Record(manifest.id, "drill", now, ok=False, seconds=seconds, findings=(error.message,))
-    chosen = tools.for_drill(manifest.server.major, conditions.installed)
-    progress.begin(f"starting PostgreSQL {chosen.version}")
-    with scratch(chosen, superuser=manifest.server.superuser, below=conditions.below) as throw_away:
-        outcome = _Drill(reading, throw_away, conditions, progress).run()
+    with throw_away(manifest, conditions.engine, progress, conditions.installed, conditions.below) as server:
+        outcome = _Drill(reading, server.scratch, conditions, progress).run()
     return Record(
         backup=manifest.id,
         kind="drill",
         at=now,
         ok=not outcome.differences,
         seconds=round(time.monotonic() - began, 3),
-        findings=tuple(f"{one.what}: {one.text}" for one in outcome.differences) + outcome.remarks,
-        server_version=chosen.version,
+        findings=tuple(f"{one.what}: {one.text}" for one in outcome.differences) + outcome.remarks + server.remarks,
+        server_version=server.version,
         tables=outcome.tables,
         checks=outcome.checks,
-        scope="contents" if throw_away.isolated else "contents; the network could not be cut off",
+        scope=server.scope,
     )
 
 
@@ -119,12 +125,12 @@ class _Drill:
             *self._schema(schema),
             *self._indexes(),
         ]
-        checks, failed, warned = self._checks()
+        answers = self._checks()
         proofs = tuple(
             TableProof(name, digest.rows, digest.hex(), found.get(name) == digest)
             for name, digest in sorted(done.digests.items())
         )
-        return _Outcome((*differences, *failed), (*remarks, *warned), proofs, checks)
+        return _Outcome((*differences, *answers.failed), (*remarks, *answers.warned), proofs, answers.true)
 
     def _prepare(self) -> list[str]:
         """Roles first, then an empty database like the source's."""
@@ -192,51 +198,27 @@ class _Drill:
         """Dump the restored schema and compare: the text when the versions are the same, otherwise the
         list of objects, as another version writes the same thing in other words.
         """
-        with connect(self.address) as session, server.for_programs(session.wire()) as access:
-            argv = [
-                self.server.tools.program("pg_dump"),
-                "--format=custom",
-                "--schema-only",
-                "--no-tablespaces",
-            ]
-            after = process.run(
-                process.Program([*argv, f"--dbname={access.conninfo}"], env=access.env, pass_fds=access.fds)
-            )
+        with connect(self.address) as session:
+            words = ["--format=custom", "--schema-only", "--no-tablespaces"]
+            after = self.server.tools.run("pg_dump", words, session.wire())
         same_version = self.manifest.server.major == self.server.tools.major
         compare = self._statements if same_version else self._objects
         return _set_difference(compare(schema), compare(after))
 
     def _statements(self, schema: bytes) -> set[str]:
         codec = codec_of(self.manifest)
-        with archive.in_memory(schema) as (fd, path):
-            lines = b"".join(text.schema_text(self.server.tools, path, fd)).decode(codec, "surrogateescape")
+        lines = b"".join(text.schema_text(self.server.tools, schema)).decode(codec, "surrogateescape")
         return set(text.pieces(lines))
 
     def _objects(self, schema: bytes) -> set[str]:
         entries = archive.contents(self.server.tools, schema, codec_of(self.manifest))
         return {entry.key for entry in entries if not entry.description.startswith("DATABASE")}
 
-    def _checks(self) -> tuple[dict[str, bool], list[Difference], list[str]]:
-        """Ask the source's questions. A question that fails to run is a failed one."""
-        answers: dict[str, bool] = {}
-        failed: list[Difference] = []
-        warned: list[str] = []
+    def _checks(self) -> Answers:
         if not self.conditions.checks:
-            return answers, failed, warned
+            return Answers()
         self.progress.begin("asking the checks")
-        with connect(self.address) as session:
-            session.run(
-                "SET default_transaction_read_only = on; SET statement_timeout = '10min'; SET search_path = public"
-            )
-            for check in self.conditions.checks:
-                answers[check.name], said = _ask(session, check)
-                if answers[check.name]:
-                    continue
-                if check.warning:
-                    warned.append(f"check {check.name}: {check.text}: {said}")
-                else:
-                    failed.append(Difference(f"check {check.name}", f"{check.text}: {said}"))
-        return answers, failed, warned
+        return ask(self.address, self.conditions.checks)
 
 
 def _refuse_blame(error: PgproofError, server: Scratch) -> None:
@@ -251,14 +233,6 @@ _OURS = (
     *("No space left on device", "out of memory", "out of shared memory", "was killed by signal", "was stopped: it"),
     *("server closed the connection", "the database system is", "terminating connection"),
 )
-
-
-def _ask(session: server.Session, check: Check) -> tuple[bool, str]:
-    try:
-        answer = session.value(check.sql)
-    except (QueryFailed, IndexError) as error:
-        return False, f"the question failed: {error}"
-    return answer is True, f"the answer is {str(answer).lower()}"
 
 
 def _value(sequence: Sequence | None) -> str:

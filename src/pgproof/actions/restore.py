@@ -10,17 +10,32 @@ import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from pgproof.actions.asking import Answers, ask
+from pgproof.checks import Check
+from pgproof.checks.keycloak import Statement
 from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
-from pgproof.evidence import compare_counts
+from pgproof.evidence import compare_counts, compare_digests
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres import catalog, roles
-from pgproof.postgres.server import Address, Closed, Session, connect
+from pgproof.postgres.refusals import Closed
+from pgproof.postgres.server import Address, Session, connect, end_sessions
 from pgproof.postgres.sql import literal, name
 from pgproof.postgres.tools import Tools, for_dump
-from pgproof.sources.replay import LARGE_OBJECTS, Choice, Manner, Replayed, Selection, codec_of, replay, select
+from pgproof.sources.replay import (
+    LARGE_OBJECTS,
+    Choice,
+    Manner,
+    Replayed,
+    Selection,
+    codec_of,
+    digest_large_objects,
+    digest_tables,
+    replay,
+    select,
+)
 from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
@@ -33,13 +48,17 @@ _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asked for. `replace` allows to put a database that has tables aside, under a new name."""
+    """What the user asked for. `replace` allows to put a database that has tables aside, under a new name. `after` and
+    `checks` are for whole backups: in a part of one, what they read may not be there.
+    """
 
     choice: Choice
     manner: Manner
     replace: bool = False
     create_roles: bool = False
     disconnect: bool = False
+    after: tuple[Statement, ...] = ()  # run in the restored database before it is switched into place
+    checks: tuple[Check, ...] = ()  # asked of it then
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +73,12 @@ class Plan:
     missing_roles: tuple[str, ...]
     tables: int
     rows: int
-    steps: tuple[str, ...]
+    making: tuple[str, ...]  # steps until there is a new database
+    taking: tuple[str, ...]  # and those by which it is looked at, and takes its name
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return (*self.making, *self.taking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +92,8 @@ class Restored:
     rows: int
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+    checks: dict[str, bool] = field(default_factory=dict)
+    compared: int = 0  # tables whose digest, read back from the new database, is that of what was stored
 
 
 def plan(
@@ -79,25 +105,27 @@ def plan(
     """
     manifest = reading.manifest
     database = target.database
-    with _maintenance(target) as session:
+    with maintenance(target) as session:
         _fits(session, manifest, wish)
-        tools = for_dump(max(int(manifest.tools["pg_dump"].split(".")[0]), manifest.server.major), installed)
+        wanted = max(int(manifest.tools["pg_dump"].split(".")[0]), manifest.server.major)
+        tools = for_dump(wanted, installed, target.container)
         part = manifest.part("schema.dump")
         reading.check_stored(part)
         selection = select(tools, reading, reading.content(part), wish.choice)
         aside = _aside(session, target, database, wish, now)
         missing = _missing_roles(session, manifest, wish)
     rows = sum(manifest.evidence.tables[index].rows for index in selection.tables)
-    steps = _steps(manifest, database, aside, missing, selection, rows)
-    return Plan(manifest, database, selection, tools, aside, missing, len(selection.tables), rows, steps)
+    making, taking = _making(manifest, missing, selection, rows, wish), _taking(database, aside, wish)
+    return Plan(manifest, database, selection, tools, aside, missing, len(selection.tables), rows, making, taking)
 
 
 def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress: Progress) -> Restored:
     """Carry out a plan. The target is as it was, or has all of it. Raises PgproofError."""
     progress.begin("authenticating", reading.manifest.size)
+    compared = 0
     if made.selection.whole:
         reading.check_all(progress)
-    with _maintenance(target) as session:
+    with maintenance(target) as session:
         _sweep(session, target)
         with (
             _new_roles(session, reading, made) as notes,
@@ -106,10 +134,37 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
             _check_rows(reading.manifest, done, made)
+            if wish.manner.digest and made.selection.whole:
+                compared = _check_digests(reading.manifest, target.to(temporary), done, wish, progress)
+            answers = _afterwards(target.to(temporary), wish, progress)
+            notes += [*(f"{one.what}: {one.text}" for one in answers.failed), *answers.warned]
             _finish(session, temporary, made, wish)
     if reading.manifest.evidence.large_objects.rows and not made.selection.whole:
         notes.append("large objects were left out")
-    return Restored(reading.manifest.id, made.database, made.aside, made.tables, made.rows, done.left_out, tuple(notes))
+    return Restored(
+        reading.manifest.id,
+        made.database,
+        made.aside,
+        made.tables,
+        made.rows,
+        done.left_out,
+        tuple(notes),
+        answers.true,
+        compared,
+    )
+
+
+def _afterwards(restored: Address, wish: Wish, progress: Progress) -> Answers:
+    """The statements that belong to the application, then its checks. Raises PgproofError."""
+    if wish.after:
+        with connect(restored) as session:
+            for one in wish.after:
+                progress.begin(one.text)
+                session.run(one.sql)
+    if not wish.checks:
+        return Answers()
+    progress.begin("asking the checks")
+    return ask(restored, wish.checks)
 
 
 @contextmanager
@@ -130,7 +185,7 @@ def _new_roles(session: Session, reading: Reading, made: Plan) -> Iterator[list[
 
 
 @contextmanager
-def _maintenance(target: Address) -> Iterator[Session]:
+def maintenance(target: Address) -> Iterator[Session]:
     """A session on the target server that stands in the way of no database: in `postgres`, else `template1`."""
     try:
         session = connect(target, "postgres")
@@ -208,22 +263,21 @@ def _aside(session: Session, target: Address, database: str, wish: Wish, now: da
     return shortened(database, f"_before_{stamp_of(now)}")
 
 
-def _steps(
-    manifest: Manifest,
-    database: str,
-    aside: str | None,
-    missing: tuple[str, ...],
-    selection: Selection,
-    rows: int,
+def _making(
+    manifest: Manifest, missing: tuple[str, ...], selection: Selection, rows: int, wish: Wish
 ) -> tuple[str, ...]:
     steps = [f"check the stored bytes of {manifest.id} against their hashes"]
     steps += [f"create the roles {', '.join(missing)}"] if missing else []
     steps.append(f"make a new database and restore {len(selection.tables):,} tables with {rows:,} rows into it")
     steps += [f"leave out {text}: what it refers to is not chosen" for text in selection.left_out]
     steps.append("count the rows against what the backup's snapshot gave")
+    return (*steps, *(one.text for one in wish.after))
+
+
+def _taking(database: str, aside: str | None, wish: Wish) -> tuple[str, ...]:
+    steps = [f"ask {len(wish.checks)} checks; what is not true is said, and stops nothing"] if wish.checks else []
     steps += [f"rename {database} to {aside}, where it stays"] if aside else []
-    steps.append(f"give the new database the name {database}")
-    return tuple(steps)
+    return (*steps, f"give the new database the name {database}")
 
 
 @contextmanager
@@ -283,16 +337,28 @@ def _check_rows(manifest: Manifest, done: Replayed, made: Plan) -> None:
         )
 
 
+def _check_digests(manifest: Manifest, restored: Address, done: Replayed, wish: Wish, progress: Progress) -> int:
+    """Read every table and large object back and compare it with what was fed; how many tables were. Raises Damaged."""
+    fed, tables = done.digests, manifest.evidence.tables
+    found = digest_tables(restored, tables, wish.manner.jobs, progress)
+    if LARGE_OBJECTS in fed:
+        found[LARGE_OBJECTS], _ = digest_large_objects(restored, catalog.LARGE_OBJECT_CONTENTS)
+    differences = compare_digests(fed, {label: one for label, one in found.items() if label in fed or one.rows})
+    if differences:
+        raise Damaged(
+            "; ".join(f"{one.what}: {one.text}" for one in differences),
+            hint="restore from another backup; nothing was changed",
+        )
+    return len(found.keys() - {LARGE_OBJECTS})
+
+
 def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
     """Settings of the database, then the switch: two renames, in one transaction."""
     for statement in catalog.database_statements(temporary, made.manifest.database, owners=wish.manner.owners):
         session.run(statement)
     comment = literal(made.manifest.database.comment) if made.manifest.database.comment else "NULL"
     if made.aside and wish.disconnect:
-        session.run(
-            "SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %s",
-            [made.database],
-        )
+        end_sessions(session, made.database)
     switch = [f"COMMENT ON DATABASE {name(temporary)} IS {comment}"]
     switch += [f"ALTER DATABASE {name(made.database)} RENAME TO {name(made.aside)}"] if made.aside else []
     switch.append(f"ALTER DATABASE {name(temporary)} RENAME TO {name(made.database)}")

@@ -1,13 +1,14 @@
 """Verify: read every stored byte of a backup back; with the key also decrypt, decompress and parse it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from pgproof.errors import ConfigError, Damaged, PgproofError, Unreachable
 from pgproof.manifest import Manifest, Part, Record
-from pgproof.repository import UNBELIEVABLE, Repository
+from pgproof.repository import UNBELIEVABLE, Backup, Repository
 from pgproof.stream.encrypt import Key, can_decrypt
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
@@ -22,7 +23,9 @@ class PartVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What verifying one backup found; `scope` says how deep it could look."""
+    """What verifying one backup found; `scope` says how deep it could look. Of one that is `ok` the findings are
+    what else is to be told: they say nothing against its bytes.
+    """
 
     id: str
     ok: bool
@@ -48,10 +51,13 @@ def verify(repository: Repository, backup: str, key: Key, now: datetime, progres
     progress.begin(f"verifying {backup}", manifest.size * (2 if _opens(manifest, key) else 1))
     source = reading(repository, manifest, key)
     parts = tuple(_verify_part(source, part, key, progress) for part in manifest.parts)
-    findings = [one.text for one in parts if not one.ok] + _order(repository, manifest) + _records(repository, backup)
+    backups, _ = repository.backups(manifest.source)
+    wrong = [one.text for one in parts if not one.ok] + _replaced(repository, manifest, backups)
+    wrong += _records(repository, backup)
+    findings = (*wrong, *_twins(manifest, backups))
     scope: Literal["stored bytes", "contents"] = "contents" if _opens(manifest, key) else "stored bytes"
     took = round(time.monotonic() - began, 3)
-    record = Record(backup, "verify", now, not findings, took, tuple(findings), scope=scope)
+    record = Record(backup, "verify", now, not wrong, took, findings, scope=scope)
     return Verdict(backup, record.ok, scope, parts, record.findings, repository.keep_record(record))
 
 
@@ -88,12 +94,16 @@ def _records(repository: Repository, backup: str) -> list[str]:
     return [f"{one.findings[0]}; delete that file, and verify again" for one in wrong]
 
 
-def _order(repository: Repository, manifest: Manifest) -> list[str]:
+def _replaced(repository: Repository, manifest: Manifest, backups: Sequence[Backup]) -> list[str]:
     """The chain: where the backup before this one still exists, it must be the one this was written after."""
-    backups, _ = repository.backups(manifest.source)
     before = [one.id for one in backups if one.manifest.sequence == manifest.sequence - 1]
+    if not before or manifest.previous in [repository.seal_hash(one) for one in before]:
+        return []
+    return [f"{before[0]} is not the backup that this one was written after: it was replaced"]
+
+
+def _twins(manifest: Manifest, backups: Sequence[Backup]) -> list[str]:
+    """Told, and no damage: both can be restored, and neither says which of them is the strange one."""
     twins = [one.id for one in backups if one.manifest.sequence == manifest.sequence and one.id != manifest.id]
-    found = [f"{twin} has the same sequence number: one of them was put back from elsewhere" for twin in twins]
-    if before and repository.seal_hash(before[0]) != manifest.previous:
-        found.append(f"{before[0]} is not the backup that this one was written after: it was replaced")
-    return found
+    why = "one of them was put back from elsewhere, or made by another machine while the store's listing lagged behind"
+    return [f"{twin} has the same sequence number: {why}" for twin in twins]

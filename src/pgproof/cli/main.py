@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from pgproof.errors import Interrupted, PgproofError, UsageError
+from pgproof.stores import haste
 
 # All else is imported in _command(), so that a Ctrl-C in that third of a second is answered like any other.
 
@@ -24,14 +25,26 @@ def main() -> NoReturn:
         warnings.simplefilter("ignore")  # Python's, which are for whoever writes pgproof
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background has it ignored
+        signal.signal(signal.SIGINT, _ctrl_c)
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     if len(sys.argv) == 1:
         sys.argv.append("--help")
-    sys.exit(_run())
+    try:
+        code = _run()
+    except KeyboardInterrupt as error:  # a second one, in the instant before the first was being answered
+        code = _answer(error)
+    sys.exit(code)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second signal ends at once
+    haste.begin()
+    raise KeyboardInterrupt
+
+
+def _ctrl_c(_number: int, _frame: FrameType | None) -> None:
+    haste.begin()
     raise KeyboardInterrupt
 
 
@@ -72,10 +85,16 @@ def _run() -> int:
         result = _command()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except (Exception, KeyboardInterrupt) as error:
-        if os.environ.get("PGPROOF_TRACEBACK"):
-            raise
-        return _report(_as_ours(error))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - said as a sentence, and never as a traceback
+        return _answer(error)
+
+
+def _answer(error: BaseException) -> int:
+    """Say what ended the command; a Ctrl-C while two lines are printed changes nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.environ.get("PGPROOF_TRACEBACK"):
+        raise error
+    return _report(_as_ours(error))
 
 
 def _command() -> object:
@@ -105,7 +124,7 @@ def _as_ours(error: BaseException) -> PgproofError:
         return _as_ours(KeyboardInterrupt())
     if isinstance(error, TyperException):
         hint = "`pgproof --help` lists the commands, `pgproof COMMAND --help` its options"
-        return UsageError(error.format_message(), hint=hint)
+        return UsageError(error.format_message().replace("Value error, ", ""), hint=hint)
     if isinstance(error, UnicodeEncodeError) and not all(_is_text(word) for word in sys.argv):
         return UsageError("a word of the command line is not UTF-8 text", hint="names of PostgreSQL are given in UTF-8")
     return PgproofError(

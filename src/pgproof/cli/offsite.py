@@ -1,5 +1,6 @@
 """The other stores: bringing them up to date, and telling what lies where."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +8,12 @@ from datetime import UTC, datetime
 
 from pgproof.actions.copy import Copying, Outcome, copy
 from pgproof.cli.options import Manners
+from pgproof.cli.recording import Doing, recorded, words
 from pgproof.cli.watch import watching
 from pgproof.config import Config, StoreSettings
 from pgproof.errors import PgproofError
 from pgproof.job import open_repository
+from pgproof.manifest import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,22 @@ def bring(conf: Config, sources: Sequence[str], stores: Sequence[StoreSettings],
 
 
 def _bring(conf: Config, source: str, store: StoreSettings, manners: Manners) -> Brought:
+    """One source to one store, which is a run of its own also where it is part of a backup."""
     try:
-        first, other = open_repository(conf.stores[0]), open_repository(store, create=True)
-        with watching(quiet=manners.quiet or manners.json) as progress:
-            outcomes = copy(Copying(first, other, lambda: datetime.now(UTC), progress), source)
+        with recorded(Doing("copy", words("copy", source, store=store.name), store.name), source) as note:
+            brought = _copied(conf, source, store, manners)
+            failed = [one for one in brought.outcomes if one.what == "failed"]
+            note.exit_code, note.text = 7 if failed else 0, failed[0].text if failed else ""
     except PgproofError as error:
         return Brought(store.name, source, error=error)
+    return brought
+
+
+def _copied(conf: Config, source: str, store: StoreSettings, manners: Manners) -> Brought:
+    first, other = open_repository(conf.stores[0]), open_repository(store, create=True)
+    with watching(quiet=manners.quiet or manners.json) as progress:
+        policy = store.retention or conf.retention
+        outcomes = copy(Copying(first, other, lambda: datetime.now(UTC), progress, policy, conf.health), source)
     return Brought(store.name, source, tuple(outcomes))
 
 
@@ -58,9 +71,32 @@ def _tell(one: Brought, manners: Manners) -> None:
     for outcome in one.outcomes:
         if outcome.what == "failed":
             print(f"pgproof: {one.store}: {outcome.text}", file=sys.stderr)
-        elif outcome.what != "there":
+        elif outcome.what in ("copied", "repaired"):
+            read = "" if "not read back" in outcome.text else ", read back"
             more = f" ({outcome.text})" if outcome.text else ""
-            manners.say(f"  {outcome.what} to {one.store}: {outcome.backup}{more}, read back")
+            manners.say(f"  {outcome.what} to {one.store}: {outcome.backup}{more}{read}")
+
+
+def keep(stores: Sequence[StoreSettings], backup: str, *, release: bool) -> list[str]:
+    """Pin a backup, or let it go, wherever a copy of it lies. The stores where that could not be done, each told."""
+    left = []
+    for store in stores:
+        try:
+            repository = open_repository(store)
+            if repository.exists(backup):
+                repository.keep(backup, release=release)
+        except PgproofError as error:
+            print(f"pgproof: not so in the store {store.name}: {error.message}", file=sys.stderr)
+            left.append(store.name)
+    return left
+
+
+def tell_first(conf: Config, record: Record, seal: str) -> None:
+    """A drill that passed counts wherever the same bytes lie: the first store is told, if it has that backup."""
+    with contextlib.suppress(PgproofError):  # `copy` brings it otherwise
+        first = open_repository(conf.stores[0])
+        if record.ok and first.seal_hash(record.backup) == seal and first.find(record.backup).state != "damaged":
+            first.keep_record(record)
 
 
 def states(stores: Sequence[StoreSettings]) -> dict[str, dict[str, str]]:

@@ -89,5 +89,10 @@ def as_json(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
+def as_line(value: object) -> str:
+    """JSON on one line, for logs."""
+    return msgspec.json.encode(value).decode()
+
+
 def moment(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pgproof.config.read import checked_cron
-from pgproof.config.references import Reference, read_file
+from pgproof.config.references import by_variable, read_file
 from pgproof.config.settings import (
     DEFAULT_PROFILE,
     PROFILES,
@@ -17,13 +17,16 @@ from pgproof.config.settings import (
     Profile,
     Schedule,
     SourceSettings,
-    StoreSettings,
 )
+from pgproof.config.stores import DirectorySettings, S3Settings, StoreSettings, check_s3
 from pgproof.errors import ConfigError, UsageError
 from pgproof.manifest import check_source_name
 from pgproof.retention import Policy, check
 
-_PLAIN = ("SCHEDULE", "BACKUP_DIR", "BACKUP_KEEP_DAYS", "BACKUP_KEEP_WEEKS", "BACKUP_KEEP_MONTHS")
+_PLAIN = (
+    *("SCHEDULE", "BACKUP_DIR", "BACKUP_KEEP_DAYS", "BACKUP_KEEP_WEEKS", "BACKUP_KEEP_MONTHS"),
+    *("S3_BUCKET", "S3_PREFIX", "S3_REGION", "S3_ENDPOINT", "AWS_STORAGE_CLASS"),
+)
 _OR_FILE = (
     "POSTGRES_HOST",
     "POSTGRES_PORT",
@@ -31,27 +34,44 @@ _OR_FILE = (
     "POSTGRES_PASSWORD",
     "POSTGRES_DB",
     "POSTGRES_DATABASES",
+    "POSTGRES_IGNORE",
     "GPG_PASSPHRASE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
 )
+_S3_NAMES = {
+    "url": "S3_BUCKET",
+    "endpoint": "S3_ENDPOINT",
+    "storage_class": "AWS_STORAGE_CLASS",
+    "access_key": "AWS_ACCESS_KEY_ID",
+    "secret_key": "AWS_SECRET_ACCESS_KEY",
+}
 
 
 def from_environment(env: Mapping[str, str]) -> Config | None:
     """The settings in POSTGRES_HOST and its like; None without POSTGRES_HOST. Raises ConfigError."""
     if "POSTGRES_HOST" not in env and "POSTGRES_HOST_FILE" not in env:
         return None
+    return around(env)
+
+
+def around(env: Mapping[str, str], sources: tuple[SourceSettings, ...] = ()) -> Config:
+    """Stores, encryption, schedule and retention of the environment, and `sources` or its own. Raises ConfigError."""
     _check(env)
     profile = PROFILES[DEFAULT_PROFILE]
-    passphrase = _reference(env, "GPG_PASSPHRASE")
+    passphrase = by_variable(env, "GPG_PASSPHRASE")
     return Config(
         None,
         profile,
-        _sources(env),
-        (StoreSettings("local", _directory(env)),),
+        sources or _sources(env),
+        _stores(env),
         EncryptionSettings("gpg", passphrase) if passphrase else EncryptionSettings(),
         Schedule(
             checked_cron(env.get("SCHEDULE", profile.backup or "none"), "SCHEDULE"),
             profile.copy,
             profile.prove,
+            profile.verify,
+            profile.prune,
         ),
         _retention(env, profile),
         Alerts(),
@@ -66,9 +86,6 @@ def _check(env: Mapping[str, str]) -> None:
     for name in _OR_FILE:
         if name in env and f"{name}_FILE" in env:
             raise ConfigError(f"{name} and {name}_FILE are both set", hint="set one of the two")
-    if "S3_BUCKET" in env:
-        hint = "unset it and mount a directory at BACKUP_DIR; other stores are for later versions"
-        raise ConfigError("S3_BUCKET: this version has directory stores only", hint=hint)
 
 
 def _text(env: Mapping[str, str], name: str) -> str | None:
@@ -81,21 +98,15 @@ def _text(env: Mapping[str, str], name: str) -> str | None:
     return text
 
 
-def _reference(env: Mapping[str, str], name: str) -> Reference | None:
-    if f"{name}_FILE" in env:
-        return Reference("file", env[f"{name}_FILE"], f"{name}_FILE")
-    return Reference("env", name, name) if name in env else None
-
-
 def _sources(env: Mapping[str, str]) -> tuple[SourceSettings, ...]:
-    password = _reference(env, "POSTGRES_PASSWORD")
+    password = by_variable(env, "POSTGRES_PASSWORD")
     found: dict[str, SourceSettings] = {}
     for database in _databases(env):
         name = _source_name(database)
         if name in found:
             text = f"POSTGRES_DATABASES: two databases would both be the source {name}"
             raise ConfigError(text, hint="name the sources yourself in a pgproof.toml")
-        found[name] = SourceSettings(name, _url(env, database), password)
+        found[name] = SourceSettings(name, _url(env, database), password, ignore=_ignored(env))
     return tuple(found.values())
 
 
@@ -107,6 +118,15 @@ def _databases(env: Mapping[str, str]) -> list[str]:
     names = [name.strip() for name in given[0].split(",")]
     if not all(names):
         raise ConfigError("POSTGRES_DB has an empty name between its commas", hint="take the comma out")
+    return names
+
+
+def _ignored(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Databases and containers without a backup that are not to be told of."""
+    text = _text(env, "POSTGRES_IGNORE")
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    if not all(names):
+        raise ConfigError("POSTGRES_IGNORE has an empty name between its commas", hint="take the comma out")
     return names
 
 
@@ -127,6 +147,27 @@ def _url(env: Mapping[str, str], database: str) -> str:
     # A host with a slash is a directory with a socket, one with colons an IPv6 address.
     place = f"[{host}]" if ":" in host else quote(host, safe="")
     return f"postgresql://{user}@{place}:{port}/{quote(database, safe='')}"
+
+
+def _stores(env: Mapping[str, str]) -> tuple[StoreSettings, ...]:
+    """The directory, the bucket, or both: then the bucket gets copies. Without either, the directory /backups."""
+    local = StoreSettings("local", DirectorySettings(_directory(env)))
+    if "S3_BUCKET" not in env:
+        return (local,)
+    endpoint = env.get("S3_ENDPOINT", "")
+    bucket = S3Settings(
+        bucket=env["S3_BUCKET"],
+        prefix=env.get("S3_PREFIX", "").strip("/"),
+        endpoint=endpoint,
+        region=env.get("S3_REGION", ""),
+        path_style=bool(endpoint),
+        access_key=by_variable(env, "AWS_ACCESS_KEY_ID"),
+        secret_key=by_variable(env, "AWS_SECRET_ACCESS_KEY"),
+        storage_class=env.get("AWS_STORAGE_CLASS", ""),
+    )
+    check_s3(bucket, lambda key: _S3_NAMES.get(key, key))
+    offsite = StoreSettings("offsite", bucket)
+    return (local, offsite) if "BACKUP_DIR" in env else (offsite,)
 
 
 def _directory(env: Mapping[str, str]) -> Path:

@@ -4,6 +4,7 @@ Values are not shown in messages: a secret may stand in the wrong place.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -80,8 +81,17 @@ class Table:
             raise ConfigError(f"{self.at(key)} is {value}", hint=f"give {most} or less")
         return value
 
-    def flag(self, key: str) -> bool:
-        value = self._values.get(key, False)
+    def number(self, key: str, default: float, least: float, most: float) -> float:
+        """A number with or without a point."""
+        value = self._values.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self._wrong(key, "a number without quotes")
+        if not least <= value <= most:  # nor what TOML writes as nan
+            raise ConfigError(f"{self.at(key)} is {value}", hint=f"give a number from {least:g} to {most:g}")
+        return float(value)
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        value = self._values.get(key, default)
         if not isinstance(value, bool):
             raise self._wrong(key, "true or false, without quotes")
         return value
@@ -104,11 +114,22 @@ class Table:
         except ConfigError as error:
             raise ConfigError(f"{self.at(key)}: {error.message}", hint=error.hint) from None
 
+    def is_text(self, key: str) -> bool:
+        return isinstance(self._values.get(key), str)
+
+    def moments(self, key: str, default: int) -> timedelta:
+        """A short span, in seconds, minutes or hours, such as "90s", "5m" or "1h"; `default` is in seconds."""
+        match = re.fullmatch(r"([1-9][0-9]{0,4})([smh])", self.text(key, f"{default}s"))
+        if not match:
+            raise ConfigError(f"{self.at(key)} is no span of time", hint='write one such as "90s", "5m" or "1h"')
+        return timedelta(seconds=int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]])
+
     def reference(self, key: str) -> Reference | None:
         return parse_reference(self.text(key), self.at(key), self.base) if key in self._values else None
 
     def references(self, key: str) -> tuple[Reference, ...]:
-        return tuple(parse_reference(text, self.at(key), self.base) for text in self.texts(key))
+        texts = enumerate(self.texts(key))
+        return tuple(parse_reference(text, f"{self.at(key)}[{number}]", self.base) for number, text in texts)
 
     def _wrong(self, key: str, expected: str) -> ConfigError:
         return ConfigError(

@@ -1,46 +1,48 @@
 """Reading the configuration file: which one, and what its lines mean; what is not understood is refused."""
 
-import os
-import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Literal, cast, get_args
 
-from pgproof.config.cron import parse_cron
+from pgproof.checks import keycloak
+from pgproof.checks.keycloak import Sessions
 from pgproof.config.fields import Table
+from pgproof.config.health import read_thresholds
 from pgproof.config.references import Reference, is_reference, located, parse_reference
 from pgproof.config.settings import (
     DEFAULT_PROFILE,
     PROFILES,
+    TASKS,
     Alerts,
     Config,
     Docker,
     EncryptionSettings,
     Profile,
+    Recover,
     Schedule,
     SourceSettings,
-    StoreSettings,
 )
+from pgproof.config.stores import read_stores
+from pgproof.config.urls import check_url
 from pgproof.errors import ConfigError, UsageError
-from pgproof.manifest import Encryption, check_source_name
+from pgproof.manifest import Encryption, Kind, check_source_name
 from pgproof.retention import Policy, check
+from pgproof.schedule import parse_cron, parse_zone
 
 FILE = "pgproof.toml"
 SYSTEM_WIDE = Path("/etc/pgproof") / FILE
 VARIABLE = "PGPROOF_CONFIG"
 
-_SECTIONS = ("profile", "sources", "stores", "encryption", "schedule", "retention", "alerts")
-_SOURCE = ("url", "password", "checks", "jobs", "compress", "docker", "lock_timeout")
+_SECTIONS = ("profile", "sources", "stores", "encryption", "schedule", "retention", "alerts", "cost", "health")
+_SOURCE = (
+    *("url", "password", "checks", "jobs", "compress", "docker", "lock_timeout", "kinds", "sessions", "recover"),
+    "ignore",
+)
 _COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 _DAY_SECONDS = 86400
-_STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_WORD = r"'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*"
-_CONNINFO = re.compile(rf"\s*(?:\w+\s*=\s*(?:{_WORD})(?:\s+|$))+", re.DOTALL)
-_CONNINFO_KEY = re.compile(rf"\s*(\w+)\s*=\s*(?:{_WORD})", re.DOTALL)
-_USER_INFO = re.compile(r"postgres(?:ql)?://([^@/]*)@")
 
 
 def find(explicit: str | None, env: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
@@ -74,11 +76,13 @@ def load(path: Path) -> Config:
         path,
         profile,
         _sources(root),
-        _stores(root),
+        read_stores(root, lambda table: read_policy(table, profile)),
         _encryption(root),
         _schedule(root, profile),
-        _retention(root, profile),
+        read_policy(root.table("retention", Policy.__slots__), profile),
         _alerts(root),
+        _prices(root),
+        read_thresholds(root),
     )
 
 
@@ -91,22 +95,6 @@ def checked_cron(text: str, path: str) -> str | None:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
     return text
-
-
-def check_url(url: str, path: str) -> None:
-    """Refuse what libpq would not take, and a password in it. Raises ConfigError; it never shows the URL."""
-    if url.startswith(("postgresql://", "postgres://")):
-        info = _USER_INFO.match(url)
-        named = {key for key, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
-        secret = bool(info and info[1].partition(":")[2])
-    elif _CONNINFO.fullmatch(url):
-        named, secret = set(_CONNINFO_KEY.findall(url)), False
-    else:
-        hint = 'write "postgresql://user@host:5432/database" or "host=... user=... dbname=..."'
-        raise ConfigError(f"{path} is neither a connection URL nor a connection string", hint=hint)
-    if secret or named & {"password", "sslpassword"}:
-        hint = 'take it out and add a line such as: password = "file:/run/secrets/database"'
-        raise ConfigError(f"{path} has a password in it", hint=hint)
 
 
 def _parsed(path: Path) -> dict[str, object]:
@@ -130,14 +118,16 @@ def _sources(root: Table) -> tuple[SourceSettings, ...]:
     if not every.names():
         hint = '[sources.NAME] with a line such as: url = "postgresql://user@host/database"'
         raise ConfigError("sources: no source is configured", hint=hint)
-    return tuple(_source(every.table(name, _SOURCE), name) for name in every.names())
+    return tuple(read_source(every.table(name, _SOURCE), name) for name in every.names())
 
 
-def _source(table: Table, name: str) -> SourceSettings:
+def read_source(table: Table, name: str) -> SourceSettings:
+    """A [sources.NAME] table. Raises ConfigError."""
     try:
         check_source_name(name)
     except UsageError as error:
         raise ConfigError(f"{table.path}: {error.message}", hint=error.hint) from None
+    docker = _docker(table) if "docker" in table else None
     return SourceSettings(
         name,
         _url(table),
@@ -145,9 +135,35 @@ def _source(table: Table, name: str) -> SourceSettings:
         table.texts("checks"),
         table.whole("jobs", 2, least=1),
         cast(Literal["gzip", "zstd"], table.choice("compress", ("gzip", "zstd"), "gzip")),
-        _docker(table) if "docker" in table else None,
+        docker,
         table.whole("lock_timeout", 60, least=1, most=_DAY_SECONDS),
+        _kinds(table, docker),
+        _sessions(table),
+        _recover(table),
+        table.texts("ignore"),
     )
+
+
+def _kinds(table: Table, docker: Docker | None) -> tuple[Kind, ...]:
+    given = table.texts("kinds") if "kinds" in table else ("logical",)
+    for one in given:
+        if one not in get_args(Kind):
+            raise ConfigError(
+                f"{table.at('kinds')}: {one!r} is no kind", hint=f"there are: {', '.join(get_args(Kind))}"
+            )
+    if not given or len(set(given)) < len(given):
+        raise ConfigError(f"{table.at('kinds')} must name each kind once", hint='such as kinds = ["logical", "volume"]')
+    if "volume" in given and docker is None:
+        hint = 'add a line such as: docker = { container = "keycloak-db", volume = "exp_postgres_keycloak" }'
+        raise ConfigError(f"{table.at('kinds')}: a volume backup needs to know the container", hint=hint)
+    return cast(tuple[Kind, ...], given)
+
+
+def _sessions(table: Table) -> Sessions | None:
+    if "sessions" in table and not keycloak.wanted(table.texts("checks")):
+        hint = 'add the line: checks = ["keycloak"]'
+        raise ConfigError(f"{table.at('sessions')} is for a source that is a Keycloak", hint=hint)
+    return cast(Sessions, table.choice("sessions", keycloak.SESSIONS, "keep")) if "sessions" in table else None
 
 
 def _url(table: Table) -> str | Reference:
@@ -158,44 +174,39 @@ def _url(table: Table) -> str | Reference:
     return url
 
 
+def _recover(table: Table) -> Recover | None:
+    if "recover" not in table:
+        return None
+    told = table.table("recover", Recover.__slots__)
+    stop, start = (_commands(told, key) for key in ("stop", "start"))
+    if bool(stop) != bool(start):
+        lacking, other = ("start", "stop") if stop else ("stop", "start")
+        raise ConfigError(f"{told.at(lacking)} is missing", hint=f"what {other} does must have its counterpart")
+    within, target = (told.moments(key, default) for key, default in (("within", 300), ("target", 3600)))
+    return Recover(stop, start, told.text("health"), within, target)
+
+
+def _commands(table: Table, key: str) -> tuple[tuple[str, ...], ...]:
+    """One command, or several in their order; split as a shell would split it, and never given to one."""
+    if key not in table:
+        return ()
+    lines = (table.text(key),) if table.is_text(key) else table.texts(key)
+    try:
+        found = tuple(tuple(shlex.split(line)) for line in lines)
+    except ValueError as error:
+        raise ConfigError(f"{table.at(key)} has a quotation mark without its fellow", hint="mend the line") from error
+    if not found or not all(found):
+        raise ConfigError(f"{table.at(key)} holds no command", hint='write one such as "systemctl stop keycloak"')
+    return found
+
+
 def _docker(table: Table) -> Docker:
-    docker = table.table("docker", ("container", "volume", "services"))
-    return Docker(docker.required("container", '"keycloak-db"'), docker.text("volume"), docker.texts("services"))
-
-
-def _stores(root: Table) -> tuple[StoreSettings, ...]:
-    every = root.table("stores", None)
-    if not every.names():
-        raise ConfigError("stores: no store is configured", hint='[stores.local] with a line such as: url = "backups"')
-    found = [_store(every, name) for name in every.names()]
-    paths: dict[Path, str] = {}
-    for store in found:
-        other = paths.setdefault(Path(os.path.normpath(store.path)), store.name)
-        if other != store.name:
-            text = f"stores.{store.name} is the same directory as stores.{other}"
-            raise ConfigError(text, hint="a second copy in the same place is none: delete one of the two")
-    return tuple(found)
-
-
-def _store(every: Table, name: str) -> StoreSettings:
-    path = every.at(name)
-    if not _STORE_NAME.fullmatch(name):
-        raise ConfigError(f"{path} cannot name a store", hint="use letters, digits, '_', '-' and '.'")
-    url = every.table(name, None).required("url", '"/srv/backups"')
-    if re.match(r"(?!file:)[a-z][a-z0-9+.-]*:", url, re.IGNORECASE):
-        hint = "give a path; other stores are for later versions (a name with a colon: write ./name)"
-        raise ConfigError(f"{path}.url: this version has directory stores only", hint=hint)
-    table = every.table(name, ("url", "mount"))
-    return StoreSettings(name, _directory(url, table), table.flag("mount"))
-
-
-def _directory(url: str, table: Table) -> Path:
-    if url.startswith("file://"):
-        parts = urlsplit(url)
-        if parts.netloc not in ("", "localhost"):
-            raise ConfigError(f"{table.at('url')}: after file:// comes a whole path", hint="write file:///srv/backups")
-        url = unquote(parts.path)
-    return located(url.removeprefix("file:"), table.base)
+    docker = table.table("docker", Docker.__slots__)
+    passes = cast(Literal[0, 1, 2], docker.whole("passes", 0, most=2))
+    container = docker.required("container", '"keycloak-db"')
+    reach = cast(Literal["network", "exec"], docker.choice("reach", ("network", "exec"), "network"))
+    longest = docker.moments("longest_stop", 0) if "longest_stop" in docker else None
+    return Docker(container, docker.text("volume"), docker.texts("services"), passes, reach, longest)
 
 
 def _encryption(root: Table) -> EncryptionSettings:
@@ -219,21 +230,28 @@ def _check_encryption(table: Table, method: Encryption) -> None:
             raise ConfigError(f'{table.at(key)} does not go with method = "{method}"', hint=f"it takes {known}")
     if method == "gpg" and ("passphrase" in table) == bool(table.texts("recipients")):
         hint = "a passphrase opens the backups by itself; recipients need their secret key: choose one"
-        raise ConfigError("encryption: gpg takes either a passphrase or recipients", hint=hint)
+        said = "gpg takes either a passphrase or recipients, and there are both"
+        if "passphrase" not in table:
+            said, hint = "gpg needs a passphrase or recipients", 'add: passphrase = "file:/etc/pgproof/passphrase"'
+        raise ConfigError(f"encryption: {said}", hint=hint)
     if method == "age" and not table.texts("recipients"):
         raise ConfigError("encryption.recipients is missing", hint="age-keygen makes a key; its public half is age1...")
 
 
 def _schedule(root: Table, profile: Profile) -> Schedule:
     table = root.table("schedule", Schedule.__slots__)
-    backup, copy, prove = (
-        checked_cron(table.text(key, getattr(profile, key) or "none"), table.at(key)) for key in Schedule.__slots__
-    )
-    return Schedule(backup, copy, prove)
+    given = {key: checked_cron(table.text(key, getattr(profile, key) or "none"), table.at(key)) for key in TASKS}
+    zone = table.text("timezone")
+    if zone:
+        try:
+            parse_zone(zone)
+        except ConfigError as error:
+            raise ConfigError(f"{table.at('timezone')}: {error.message}", hint=error.hint) from None
+    return Schedule(**given, timezone=zone)
 
 
-def _retention(root: Table, profile: Profile) -> Policy:
-    table = root.table("retention", Policy.__slots__)
+def read_policy(table: Table, profile: Profile) -> Policy:
+    """A table that says what to keep; what it leaves open is the profile's. Raises ConfigError."""
     counts: dict[str, int] = {key: table.whole(key, 0) for key in _COUNTS}
     policy = replace(
         Policy(table.span("keep_within", profile.keep_within), **counts),
@@ -247,3 +265,8 @@ def _retention(root: Table, profile: Profile) -> Policy:
 def _alerts(root: Table) -> Alerts:
     table = root.table("alerts", ("urls", "ping"))
     return Alerts(table.references("urls"), table.reference("ping"))
+
+
+def _prices(root: Table) -> Path | None:
+    table = root.table("cost", ("prices",))
+    return located(table.text("prices"), table.base) if "prices" in table else None

@@ -1,4 +1,4 @@
-"""References to secrets: `env:NAME`, `file:PATH`, `exec:COMMAND`; looked up only when needed."""
+"""References to secrets: `env:NAME`, `file:PATH`, `exec:COMMAND`, `container:NAME`; looked up only when needed."""
 
 import os
 import re
@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from pgproof.docker import Engine
 from pgproof.errors import ConfigError, PgproofError
 from pgproof.secret import Secret
 from pgproof.stream.process import Program, run
 
-HINT = 'write where it is to be found: "env:NAME", "file:PATH" or "exec:COMMAND"'
+HINT = 'write where it is to be found: "env:NAME", "file:PATH", "exec:COMMAND" or "container:NAME"'
 # Docker and Podman mount secrets there, readable by all inside the container; chmod cannot change that.
 CONTAINER_SECRETS = Path("/run/secrets")
 _LARGEST = 1 << 20
 _COMMAND_SECONDS = 60.0
+Kind = Literal["env", "file", "exec", "container"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -25,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Reference:
     """Where a secret is to be found; `path` is the setting's place in the configuration, for messages."""
 
-    kind: Literal["env", "file", "exec"]
+    kind: Kind
     value: str
     path: str
 
@@ -35,8 +37,10 @@ class Reference:
             text = _from_environment(self, os.environ if env is None else env)
         elif self.kind == "file":
             text = read_file(Path(self.value), self.path, private=True)
-        else:
+        elif self.kind == "exec":
             text = _from_command(self)
+        else:
+            text = _from_container(self)
         if not text.strip():
             raise ConfigError(f"{self.path}: {self.shown()} is empty", hint="a secret has at least one character")
         return Secret(text)
@@ -46,8 +50,15 @@ class Reference:
         return f"exec:{shlex.split(self.value)[0]}" if self.kind == "exec" else f"{self.kind}:{self.value}"
 
 
+def by_variable(env: Mapping[str, str], name: str) -> Reference | None:
+    """The secret in a variable, or in the file that the variable with _FILE names; None where neither is set."""
+    if f"{name}_FILE" in env:
+        return Reference("file", env[f"{name}_FILE"], f"{name}_FILE")
+    return Reference("env", name, name) if name in env else None
+
+
 def is_reference(text: str) -> bool:
-    return text.startswith(("env:", "file:", "exec:"))
+    return text.startswith(("env:", "file:", "exec:", "container:"))
 
 
 def parse_reference(text: str, path: str, base: Path) -> Reference:
@@ -63,7 +74,7 @@ def parse_reference(text: str, path: str, base: Path) -> Reference:
         _check_command(value, path)
     if not value:
         raise ConfigError(f"{path}: nothing comes after {kind}:", hint=HINT)
-    return Reference(cast(Literal["env", "file", "exec"], kind), value, path)
+    return Reference(cast(Kind, kind), value, path)
 
 
 def located(text: str, base: Path) -> Path:
@@ -120,6 +131,22 @@ def _from_command(reference: Reference) -> str:
             hint="run it by hand; it gets a minute, no shell, no input, and of the environment PATH and HOME",
         ) from error
     return output.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+
+
+def _from_container(reference: Reference) -> str:
+    """What a container of PostgreSQL's images was made with; whoever may ask the engine may know it."""
+    engine, name = Engine(), reference.value
+    try:
+        env = engine.container(name).env
+        if file := env.get("POSTGRES_PASSWORD_FILE"):
+            data = engine.exec(name, ("cat", file), deadline=_COMMAND_SECONDS)
+            return data.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+    except PgproofError as error:
+        raise ConfigError(f"{reference.path}: {error.message}", hint=error.hint) from error
+    if "POSTGRES_PASSWORD" not in env:
+        hint = "give the password's own place instead"
+        raise ConfigError(f"{reference.path}: the container {name} was made without POSTGRES_PASSWORD", hint=hint)
+    return env["POSTGRES_PASSWORD"]
 
 
 def _check_command(command: str, path: str) -> None:

@@ -17,9 +17,10 @@ from importlib import resources
 from pathlib import Path
 
 from pgproof.errors import NotProven, Refused
-from pgproof.postgres import catalog, tools
+from pgproof.postgres import catalog, privileges, tools
 from pgproof.postgres.scratch import scratch
 from pgproof.postgres.server import Address, connect
+from pgproof.postgres.sql import literal
 from pgproof.sources.replay import Digests, digest_tables
 from pgproof.stream import process
 from pgproof.stream.progress import Silent
@@ -96,18 +97,29 @@ def _set_up(stage: _Stage, users: int, version: str) -> None:
     print(f"  {len(tables)} tables, {size}, made in {time.monotonic() - began:.1f} s")
 
 
-def _keep_password(stage: _Stage) -> str:
-    """The server's password in a file of its own, as a configuration refers to it."""
-    assert stage.address.password is not None
-    path = stage.folder / "password"
+def _keep(stage: _Stage, name: str, password: str) -> str:
+    """A password in a file of its own, as a configuration refers to it."""
+    path = stage.folder / name
     path.touch(0o600)
-    path.write_text(stage.address.password.reveal())
+    path.write_text(password)
     return f"file:{path}"
+
+
+def _make_role(stage: _Stage) -> str:
+    """The role that backs up, by what `pgproof role` prints; returns where its password is."""
+    password = secrets.token_hex(24)
+    with connect(stage.database) as session:
+        for one in privileges.statements("backup", ["keycloak"], session.version_num):
+            session.run(one.sql)
+        session.run(f"ALTER ROLE backup PASSWORD {literal(password)}")
+    print("  Made the role backup, which reads and can do nothing else: `pgproof role` prints its SQL.")
+    return _keep(stage, "backup.password", password)
 
 
 def _protect(stage: _Stage) -> Digests:
     stage.act("2. Set up, back up, and ask what that is worth")
-    stage.pgproof("init", "--url", stage.database.conninfo, "--password", _keep_password(stage), "--store", "backups")
+    role = stage.database.as_user("backup")
+    stage.pgproof("init", "--url", role.conninfo, "--password", _make_role(stage), "--store", "backups")
     stage.pgproof("doctor")
     stage.pgproof("backup")
     stage.pgproof("verify")
@@ -122,7 +134,9 @@ def _lose_and_restore(stage: _Stage, before: Digests) -> None:
     with connect(stage.address) as session:
         session.run("DROP DATABASE keycloak WITH (FORCE)")
     print("  The database is gone.")
-    stage.pgproof("restore", "latest", "--to", "keycloak")
+    assert stage.address.password is not None
+    secret = _keep(stage, "superuser.password", stage.address.password.reveal())
+    stage.pgproof("restore", "latest", "--to", stage.database.conninfo, "--password", secret)
     after = stage.digests()
     if after != before:
         different = [name for name in before if before[name] != after.get(name)]

@@ -4,15 +4,12 @@
 out, steer `pg_restore --use-list` (PostgreSQL docs, pg_restore).
 """
 
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pgproof.errors import Damaged, UsageError
 from pgproof.postgres.tools import Tools
-from pgproof.stream import process
 
 _ENTRY = re.compile(r"(?P<id>\d+); (?P<table>\d+) (?P<oid>\d+) (?P<rest>.*)", re.DOTALL)
 _DEPENDS = re.compile(r";\s+depends on:(?P<ids>(?: \d+)+)")
@@ -65,8 +62,7 @@ def contents(tools: Tools, archive: bytes, codec: str, owners: Iterable[str] = (
 
     `owners` are the roles that may own what is in it: a line does not show where a name with blanks ends.
     """
-    argv = [tools.program("pg_restore"), "--list", "--verbose"]
-    text = process.run(process.Program(argv, deadline=600), archive).decode(codec, "surrogateescape")
+    text = tools.run("pg_restore", ["--list", "--verbose", archive]).decode(codec, "surrogateescape")
     endings = sorted((f" {_flat(owner)}" for owner in owners if " " in _flat(owner)), key=len, reverse=True)
     entries = [] if not text else list(_parse(text.split("\n"), endings))
     if not entries:
@@ -171,12 +167,17 @@ def event_triggers(entries: Iterable[TocEntry]) -> frozenset[int]:
 
 
 def to_do_alone(entries: Iterable[TocEntry]) -> frozenset[int]:
-    """Foreign keys, where any table is partitioned: each locks partitions that pg_restore does not know of,
-    and two made at the same time can wait for one another until the server ends one (seen on 16).
+    """What two connections must not do at the same time, where any table is partitioned.
+
+    Foreign keys: each locks partitions that pg_restore does not know of, and two can wait for one another
+    until the server ends one (seen on 16). Attaching of indexes: an index becomes valid with the last that is
+    attached to it, and so the one above it; of two at once on two levels neither sees the other, and the
+    uppermost stays invalid for ever (seen on 15; validatePartitionedIndex in tablecmds.c).
     """
     entries = list(entries)
-    partitioned = any(entry.description == "TABLE ATTACH" for entry in entries)
-    return with_followers(entries, "FK CONSTRAINT") if partitioned else frozenset()
+    if not any(entry.description == "TABLE ATTACH" for entry in entries):
+        return frozenset()
+    return with_followers(entries, "INDEX ATTACH") | with_followers(entries, "FK CONSTRAINT")
 
 
 def list_file(entries: Iterable[TocEntry], *, but: Collection[int] = (), only: Collection[int] | None = None) -> str:
@@ -186,19 +187,6 @@ def list_file(entries: Iterable[TocEntry], *, but: Collection[int] = (), only: C
         for entry in entries
         if entry.description in _SETTINGS or (entry.id not in but and (only is None or entry.id in only))
     )
-
-
-@contextmanager
-def in_memory(data: bytes) -> Iterator[tuple[int, str]]:
-    """`data` as a file that has a path for our children and lies on no disk: its descriptor and path."""
-    fd = os.memfd_create("pgproof", os.MFD_CLOEXEC)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        yield fd, f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
 
 
 def _by_id(entries: Iterable[TocEntry]) -> dict[int, TocEntry]:

@@ -149,6 +149,27 @@ def to_analyze(session: Session) -> list[str]:
     return [qualified(*row) for row in found]
 
 
+_CHANGED_DATABASES = """
+SELECT datname FROM pg_catalog.pg_database d
+WHERE datallowconn AND (to_jsonb(d)->>'datcollversion') <> pg_catalog.pg_database_collation_actual_version(oid)
+ORDER BY 1
+"""
+_CHANGED_COLLATIONS = """
+SELECT collname FROM pg_catalog.pg_collation c
+WHERE collversion <> pg_catalog.pg_collation_actual_version(oid) AND EXISTS
+  (SELECT FROM pg_catalog.pg_attribute WHERE attcollation = c.oid)
+ORDER BY 1
+"""
+
+
+def changed_collations(session: Session) -> tuple[list[str], list[str]]:
+    """Databases (from PostgreSQL 15 on, which notes it), and used collations of this database, whose library is of
+    another version than the one that their indexes were sorted by.
+    """
+    databases = session.rows(_CHANGED_DATABASES) if session.version_num >= 150000 else []
+    return [str(one) for (one,) in databases], [str(one) for (one,) in session.rows(_CHANGED_COLLATIONS)]
+
+
 def invalid_indexes(session: Session) -> list[str]:
     found = session.rows(f"""
         SELECT n.nspname, c.relname {_FROM} JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid

@@ -1,6 +1,7 @@
 """Rows in bulk, by the COPY protocol: through asyncpg, whose unframing is compiled, where the database is in UTF8.
 
-Each connection has an event loop of its own and belongs to one thread: no caller sees asyncio.
+Each connection has an event loop of its own and belongs to one thread: no caller sees asyncio. That thread is
+never the main one, where Ctrl-C comes between any two steps: asyncio knows no remedy against it.
 Chunks handed out hold whole rows, because asyncpg joins whole CopyData messages and the server
 sends one row in each (PostgreSQL docs 55.2.6).
 
@@ -8,10 +9,13 @@ asyncpg writes every statement in UTF-8, whatever the client encoding, so names 
 said through it: such databases are read and written through psycopg, at about two thirds of the speed.
 """
 
+import _thread
 import asyncio
 import contextlib
 import itertools
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
+from queue import SimpleQueue
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -19,7 +23,8 @@ import asyncpg
 import psycopg
 
 from pgproof.errors import PgproofError, QueryFailed, Refused, Unreachable
-from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire, copy_out, newer_settings, translated
+from pgproof.postgres.refusals import translated
+from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire, copy_out, given_up, newer_settings
 from pgproof.postgres.sql import names, qualified
 
 LAST_WORDS_SECONDS = 1.0
@@ -54,7 +59,7 @@ class _Plain:
     """Through psycopg, which speaks every encoding that the server does."""
 
     def __init__(self, wire: Wire, settings: dict[str, str]) -> None:
-        with translated():
+        with translated(), given_up():
             self._connection = psycopg.connect(
                 host=wire.host,
                 port=wire.port,
@@ -98,7 +103,7 @@ class _Compiled:
     """Through asyncpg."""
 
     def __init__(self, wire: Wire, settings: dict[str, str]) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._closing = asyncio.new_event_loop(), threading.Lock()
         self._loop.set_exception_handler(lambda *_: None)  # or it writes on stderr of what _wait() tells anyway
         given = {key: value for key, value in settings.items() if key != "standard_conforming_strings"}
         given |= {"client_encoding": wire.client_encoding, "application_name": "pgproof"}
@@ -161,16 +166,23 @@ class _Compiled:
             self._loop.call_soon_threadsafe(self._connection.terminate)
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
+        closed: SimpleQueue[None] = SimpleQueue()
+        # Not threading.Thread: an interruption while it starts can come out of its locks as a RuntimeError.
+        _thread.start_new_thread(self._close, (closed,))
+        closed.get()
+
+    def _close(self, closed: SimpleQueue[None]) -> None:
         try:
-            with contextlib.suppress(Exception):
-                self._loop.run_until_complete(self._connection.close(timeout=2))
+            with self._closing, contextlib.suppress(Exception):
+                if not self._loop.is_closed():
+                    with contextlib.suppress(Exception):
+                        self._loop.run_until_complete(self._connection.close(timeout=2))
+                    self._end()
         finally:
-            self._end()
+            closed.put(None)
 
     def _end(self) -> None:
-        """Close the loop with nothing left in it: what an interruption leaves waiting speaks when it is deleted."""
+        """Close the loop with nothing left in it: what is left waiting speaks when it is deleted."""
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()

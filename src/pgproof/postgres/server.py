@@ -1,11 +1,12 @@
-"""Sessions with a server: how to reach it, what it is, and its refusals as sentences.
+"""Sessions with a server: how to reach it, and what it is.
 
 psycopg asks the questions here; rows in bulk go through postgres.rows (docs/decisions/0002).
 """
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -14,13 +15,15 @@ from typing import Any, Self
 import psycopg
 from psycopg import conninfo
 
-from pgproof.errors import ConfigError, PgproofError, QueryFailed, Refused, Unreachable
+from pgproof.errors import QueryFailed, Refused
 from pgproof.manifest import Server
+from pgproof.postgres.refusals import bad_conninfo, translated, unreachable
 from pgproof.postgres.sql import conninfo_value
 from pgproof.secret import Secret
 
 MINIMUM = 130000
 CONNECT_SECONDS = 15
+Parameters = Sequence[object] | Mapping[str, object]
 _GATHER = 1 << 18  # bytes of rows that are handed on together
 _TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 
@@ -42,6 +45,7 @@ SETTINGS: dict[str, str] = {
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
+_REPORT = "please report it with the server's version and encoding"
 _NEWER_SETTINGS = ((140000, "idle_session_timeout", "0"), (170000, "transaction_timeout", "0"))
 
 
@@ -50,45 +54,85 @@ def newer_settings(version_num: int) -> dict[str, str]:
     return {key: value for since, key, value in _NEWER_SETTINGS if version_num >= since}
 
 
-class Closed(Unreachable):
-    """The server answers, and this database is not there or does not let this role in: another may."""
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How to reach a database: a libpq connection string or URL, the password apart from it."""
+    """How to reach a database: a libpq connection string or URL, the password apart from it. `place` says where that
+    is, if the host is but a socket of ours; `container` is the one its server runs in, where that is known.
+    """
 
     conninfo: str
     password: Secret | None = None
+    place: str = ""
+    container: str = ""
 
     def to(self, database: str) -> "Address":
         """The same server, another database. The name is opaque: never parsed as a connection string."""
+        return self._with(dbname=database)
+
+    def as_user(self, role: str, password: Secret | None = None) -> "Address":
+        """The same database, another role."""
+        return replace(self._with(user=role), password=password)
+
+    def at(self, host: str, port: int, place: str = "") -> "Address":
+        """The same database, by another way."""
+        return replace(self._with(host=host, port=str(port), hostaddr=""), place=place)
+
+    def _with(self, **words: str) -> "Address":
         try:
-            return replace(self, conninfo=conninfo.make_conninfo(self.conninfo, dbname=database))
+            return replace(self, conninfo=conninfo.make_conninfo(self.conninfo, **words))
         except psycopg.Error as error:
-            raise _bad_conninfo(error) from error
+            raise bad_conninfo(error) from error
 
     @property
     def database(self) -> str:
         try:
             parts = conninfo.conninfo_to_dict(self.conninfo)
         except psycopg.Error as error:
-            raise _bad_conninfo(error) from error
+            raise bad_conninfo(error) from error
         return str(parts.get("dbname") or parts.get("user") or os.environ.get("PGDATABASE") or "postgres")
 
     @property
     def host(self) -> str:
-        """The host as it is written, which may be a socket's folder; '' for libpq's default."""
-        return str(conninfo.conninfo_to_dict(self.conninfo).get("host") or "")
+        """The host as it is written, which may be a socket's folder; '' for libpq's default. Raises ConfigError."""
+        return self._word("host")
+
+    @property
+    def port(self) -> str:
+        """The port as it is written; '' for libpq's default. Raises ConfigError."""
+        return self._word("port")
+
+    @property
+    def user(self) -> str:
+        """The role as it is written; '' for libpq's default. Raises ConfigError."""
+        return self._word("user")
+
+    def _word(self, key: str) -> str:
+        try:
+            return str(conninfo.conninfo_to_dict(self.conninfo).get(key) or "")
+        except psycopg.Error as error:
+            raise bad_conninfo(error) from None  # its words may be a part of the password
 
     def describe(self) -> str:
         """Host, port and database, without user or secret."""
         try:
             parts = conninfo.conninfo_to_dict(self.conninfo)
         except psycopg.Error as error:
-            raise _bad_conninfo(error) from error
-        place = str(parts.get("host") or parts.get("hostaddr") or "local socket")
-        return f"{self.database} on {place}:{parts.get('port') or 5432}"
+            raise bad_conninfo(error) from error
+        return f"{self.database} on {self.place or _place(parts)}"
+
+    @property
+    def server(self) -> str:
+        """Host and port, or the place in words."""
+        if self.place:
+            return self.place
+        try:
+            return _place(conninfo.conninfo_to_dict(self.conninfo))
+        except psycopg.Error as error:
+            raise bad_conninfo(error) from error
+
+
+def _place(parts: Mapping[str, Any]) -> str:
+    return f"{parts.get('host') or parts.get('hostaddr') or 'local socket'}:{parts.get('port') or 5432}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +152,14 @@ class Wire:
         return f"Wire({self.host}:{self.port}/{self.database})"
 
 
+def without_timeouts(version_num: int) -> str:
+    """PGOPTIONS for programs on a server of this version. pg_dump lifts most timeouts of a role or database by itself,
+    but not that of an idle session; pg_dumpall lifts none.
+    """
+    names = [key for key in SETTINGS if key.endswith("_timeout")]
+    return " ".join(f"-c {key}=0" for key in (*names, *newer_settings(version_num)))
+
+
 class Session:
     """A connection that answers questions. Its client encoding is the server's own, so that no byte is
     converted; SQL_ASCII is read as LATIN1, which maps every byte to one character and back.
@@ -125,18 +177,18 @@ class Session:
         connection.execute("; ".join(f"SET {key} = '{value}'" for key, value in wanted.items()).encode())
         self.codec = info.encoding
 
-    def rows(self, sql: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
         """The answer to a question. Raises QueryFailed, Unreachable."""
         with translated():
             return self._connection.execute(sql, parameters).fetchall()
 
-    def row(self, sql: str, parameters: Sequence[object] | None = None) -> tuple[Any, ...]:
+    def row(self, sql: str, parameters: Parameters | None = None) -> tuple[Any, ...]:
         return self.rows(sql, parameters)[0]
 
-    def value(self, sql: str, parameters: Sequence[object] | None = None) -> Any:
+    def value(self, sql: str, parameters: Parameters | None = None) -> Any:
         return self.row(sql, parameters)[0]
 
-    def run(self, sql: str, parameters: Sequence[object] | None = None) -> None:
+    def run(self, sql: str, parameters: Parameters | None = None) -> None:
         """A statement, or without parameters several. Raises QueryFailed, Unreachable."""
         with translated():
             self._connection.execute(sql, parameters)
@@ -194,19 +246,20 @@ def connect(address: Address, database: str | None = None) -> Session:
     target = address.to(database) if database is not None else address
     extra: dict[str, Any] = {"password": address.password.reveal()} if address.password else {}
     try:
-        connection = psycopg.connect(
-            target.conninfo,
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="pgproof",
-            fallback_application_name="pgproof",
-            options="-c search_path= -c statement_timeout=0 -c lock_timeout=0",
-            **extra,
-        )
+        with given_up():
+            connection = psycopg.connect(
+                target.conninfo,
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+                application_name="pgproof",
+                fallback_application_name="pgproof",
+                options="-c search_path= -c statement_timeout=0 -c lock_timeout=0",
+                **extra,
+            )
     except psycopg.ProgrammingError as error:
-        raise _bad_conninfo(error) from error
+        raise bad_conninfo(error) from error
     except psycopg.Error as error:
-        raise _unreachable(target, str(error)) from error
+        raise unreachable(target.describe(), str(error)) from error
     connection.prepare_threshold = None
     try:
         return Session(connection, address.password)
@@ -215,7 +268,23 @@ def connect(address: Address, database: str | None = None) -> Session:
         raise Refused(f"the database's encoding is not one that can be read: {error}", hint=_REPORT) from error
     except psycopg.Error as error:
         connection.close()
-        raise _unreachable(target, str(error)) from error
+        raise unreachable(target.describe(), str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+@contextmanager
+def given_up() -> Iterator[None]:
+    """A connection that is interrupted while it is made is closed at once. psycopg closes it when the last frame
+    that knows it is gone, and an interruption on its way out keeps them all: the server would wait for us a
+    minute (its authentication_timeout), and let nobody drop the database meanwhile.
+    """
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def identity(session: Session) -> Server:
@@ -274,6 +343,7 @@ def for_programs(wire: Wire) -> Iterator[Access]:
             escaped = wire.password.replace("\\", "\\\\").replace(":", "\\:")
             os.write(fd, f"*:*:*:*:{escaped}\n".encode("utf-8", "surrogateescape"))
         env = {"PGPASSFILE": f"/proc/self/fd/{fd}", "PGAPPNAME": "pgproof", "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS)}
+        env["PGOPTIONS"] = without_timeouts(wire.version_num)
         yield Access(line, env, (fd,))
     finally:
         os.close(fd)
@@ -295,96 +365,13 @@ def copy_out(connection: "psycopg.Connection[tuple[Any, ...]]", query: str, take
         return cursor.rowcount
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Psycopg's exceptions as ours."""
-    try:
-        yield
-    except psycopg.errors.Error as error:
-        raise _query_failed(error) from error
-
-
-def _query_failed(error: psycopg.Error) -> PgproofError:
-    state = error.sqlstate or ""
-    said = (error.diag.message_primary or str(error)).strip()
-    if not state or state.startswith(("57P", "08")):
-        return Unreachable(f"the server went away: {said}", hint="look at its log; nothing was kept of this run")
-    hints = {
-        "55P03": "another session holds a lock",
-        "42501": "give the role the right; `pgproof doctor` lists what lacks",
-    }
-    return QueryFailed(said, hint=hints.get(state, error.diag.message_hint or ""), sqlstate=state)
-
-
-_REPORT = "please report it with the server's version and encoding"
-
-
-def _bad_conninfo(error: psycopg.Error) -> ConfigError:
-    return ConfigError(
-        f"the connection string cannot be read: {_scrubbed(str(error))}",
-        hint="write it as postgresql://user@host:port/database; special characters are %-encoded",
+def end_sessions(session: Session, database: str) -> None:
+    """Of all that are connected to a database. PostgreSQL 14 waits until each has ended; before it the rename that
+    follows does, for five seconds (PostgreSQL docs 9.28.2, pg_terminate_backend). Raises QueryFailed.
+    """
+    words = "pid, 5000" if session.version_num >= 140000 else "pid"
+    session.run(
+        f"SELECT pg_catalog.pg_terminate_backend({words}) FROM pg_catalog.pg_stat_activity WHERE datname = %s"
+        " AND backend_type IS DISTINCT FROM 'autovacuum worker'",  # not everybody may; a rename ends it itself
+        [database],
     )
-
-
-def _scrubbed(text: str) -> str:
-    # libpq quotes the string it could not read, which may hold a password.
-    return text.split('"', 1)[0].strip() or "it is malformed"
-
-
-def _unreachable(address: Address, said: str) -> PgproofError:
-    first = said.strip().splitlines()[0] if said.strip() else "no answer"
-    where = address.describe()
-    for mark, text, hint in _REFUSALS:
-        if mark in said:
-            kind = Closed if mark in _OF_ONE_DATABASE else Unreachable
-            return kind(f"{text} ({where})", hint=hint)
-    return Unreachable(f"cannot connect to {where}: {first}", hint="is the server up, and host and port right?")
-
-
-_OF_ONE_DATABASE = ("permission denied for database", "not currently accepting connections", "does not exist")
-_REFUSALS = (
-    (
-        "password authentication failed",
-        "the server refuses the password",
-        "check the user and the password's reference",
-    ),
-    (
-        "no password supplied",
-        "the server asks for a password and none is configured",
-        "set `password` to a reference",
-    ),
-    (
-        "no pg_hba.conf entry",
-        "the server does not let this host and user in",
-        "add a line to pg_hba.conf and reload",
-    ),
-    (
-        "permission denied for database",
-        "the role may not connect to the database",
-        "as its owner: GRANT CONNECT ON DATABASE ... TO ...",
-    ),
-    (
-        "not currently accepting connections",
-        "the database lets nobody in",
-        "as a superuser: ALTER DATABASE ... ALLOW_CONNECTIONS true",
-    ),
-    ("does not exist", "the database or role does not exist", "was it renamed or dropped? check the URL"),
-    ("too many clients", "the server has no connection left", "raise max_connections or try again later"),
-    (
-        "remaining connection slots",
-        "the server has no connection left",
-        "raise max_connections or try again later",
-    ),
-    ("the database system is starting up", "the server is starting up", "try again in a moment"),
-    ("the database system is shutting down", "the server is shutting down", "try again when it is up"),
-    (
-        "certificate",
-        "the server's TLS certificate is not accepted",
-        "check sslmode and sslrootcert in the URL",
-    ),
-    (
-        "server does not support SSL",
-        "TLS is required and the server has none",
-        "turn it on, or choose another sslmode",
-    ),
-)

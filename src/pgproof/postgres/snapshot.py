@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pgproof.errors import Busy, QueryFailed, Refused
-from pgproof.postgres import catalog
+from pgproof.postgres import catalog, rights
 from pgproof.postgres.server import Address, Session, connect
 from pgproof.postgres.sql import qualified, readable
 
@@ -53,25 +53,9 @@ def exported(address: Address, *, lock_seconds: float = LOCK_SECONDS) -> Iterato
 
 
 def check_privileges(session: Session) -> None:
-    """Raise Refused with all that this role may not read, before anything is dumped."""
-    denied, hidden = catalog.unreadable(session)
-    role = session.value("SELECT current_user")
-    if denied:
-        raise Refused(
-            f"role {role} may not read {_listed(denied)}",
-            hint=f"as a superuser: GRANT pg_read_all_data TO {role};",
-        )
-    if hidden:
-        raise Refused(
-            f"row-level security hides rows from role {role} in {_listed(hidden)}",
-            hint=f"a backup must see every row; as a superuser: ALTER ROLE {role} BYPASSRLS;",
-        )
-    objects = catalog.unreadable_large_objects(session)
-    if objects:
-        raise Refused(
-            f"role {role} may not read {objects} large objects",
-            hint=f"GRANT SELECT ON LARGE OBJECT ... TO {role} for each, or back up as their owner or a superuser",
-        )
+    """Raise Refused with what this role may not read, before anything is dumped."""
+    for lack in rights.lacks(session):
+        raise Refused(lack.text, hint=lack.hint)
 
 
 @contextmanager
@@ -117,8 +101,3 @@ def _blockers(address: Address) -> str:
         f"process {pid} ({user}, for {since}) blocks {readable(schema, table)}"
         for pid, schema, table, user, since in found[:5]
     )
-
-
-def _listed(names: list[str], most: int = 50) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

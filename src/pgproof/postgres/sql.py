@@ -33,4 +33,25 @@ def conninfo_value(text: str) -> str:
 
 def readable(schema: str, identifier: str) -> str:
     """A qualified name for a person: quoted only where it must be."""
-    return ".".join(part if _PLAIN.fullmatch(part) else name(part) for part in (schema, identifier))
+    return ".".join(map(plain, (schema, identifier)))
+
+
+def plain(identifier: str) -> str:
+    """A name for a person: quoted only where it must be, keywords apart."""
+    return identifier if _PLAIN.fullmatch(identifier) else name(identifier)
+
+
+def dollar_quoted(text: str) -> str:
+    """A string constant for a block of code, between marks that do not occur in it (PostgreSQL docs 4.1.2.4)."""
+    marks = ("$$", *(f"$q{number}$" for number in range(len(text))))
+    mark = next(mark for mark in marks if mark not in text)
+    return f"{mark}{text}{mark}"
+
+
+def psql_connect(database: str) -> str:
+    """The command of psql to go on in another database. A name that psql could take for a connection string goes
+    into one, as pg_dumpall does it. Its line ends the command, so the name must have no line break.
+    """
+    if _PLAIN.fullmatch(database):
+        return f"\\connect {database}"
+    return f"\\connect -reuse-previous=on {name(f'dbname={conninfo_value(database)}')}"

@@ -5,12 +5,13 @@ names and is older than the grace time is an orphan.
 """
 
 import contextlib
+import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -26,11 +27,12 @@ from pgproof.manifest import (
     seal_hash,
     split_id,
     stamp_of,
-    state,
     unseal,
 )
+from pgproof.repository.found import Backup, Broken, matching, refuse_older
 from pgproof.repository.lease import Lease
-from pgproof.stores.store import Entry, Store
+from pgproof.repository.memory import Forgetful, Memory
+from pgproof.stores.store import Entry, Store, Thaw
 from pgproof.stream.encrypt import Key
 from pgproof.stream.part import PartWriter, part_name
 
@@ -41,37 +43,22 @@ _RECORD = re.compile(r"proofs/\d{8}T\d{6}Z(-\d+)?\.json")  # whatever else lies 
 _MOST_BYTES = 1 << 30  # a manifest larger than this is none of ours
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """A backup as the repository sees it: what it is, what was found of it, whether it is pinned."""
-
-    manifest: Manifest
-    records: tuple[Record, ...]
-    pinned: bool
-
-    @property
-    def id(self) -> str:
-        return self.manifest.id
-
-    @property
-    def state(self) -> Literal["stored", "intact", "proven", "damaged"]:
-        return state(self.records)
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A backup whose manifest or record cannot be believed."""
-
-    id: str
-    error: PgproofError
-
-
 class Repository:
-    """The backups in one store. `clock` gives the time in UTC."""
+    """The backups in one store. `clock` gives the time in UTC.
 
-    def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    What is there is found by listing, and believed by its manifest: a listing may lag behind, lack what was just
+    written, and name what was just deleted.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        memory: Memory | None = None,
+    ) -> None:
         self.store = store
         self._clock = clock
+        self._memory = memory or Forgetful()
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -85,6 +72,8 @@ class Repository:
                 continue
             try:
                 whole.append(self._backup(backup, inside))
+            except NotFound:  # it was deleted, and is listed still
+                continue
             except PgproofError as error:
                 broken.append(Broken(backup, error))
         whole.sort(key=lambda one: (one.manifest.source, one.manifest.sequence, one.id))
@@ -100,14 +89,16 @@ class Repository:
         if exact:
             return exact
         whole, broken = self.backups(source)
-        chosen = _matching(name, whole)
+        chosen = matching(name, whole)
         if chosen:
-            _refuse_older(chosen, broken)
+            refuse_older(chosen, broken)
         if not chosen:
             for one in broken:
                 if one.id.startswith(name):
                     raise one.error
-            raise UsageError(f"there is no backup {name!r}", hint="`pgproof list` shows what there is")
+            raise UsageError(
+                f"there is no backup {name!r}", hint=f"{_near(name, whole)}`pgproof list` shows what there is"
+            )
         return chosen
 
     def manifest(self, backup: str) -> Manifest:
@@ -122,11 +113,7 @@ class Repository:
 
     def exists(self, backup: str) -> bool:
         """Whether the manifest is there, and so the backup."""
-        try:
-            self.store.stat(f"{backup}/{MANIFEST}")
-        except NotFound:
-            return False
-        return True
+        return self._is_there(f"{backup}/{MANIFEST}")
 
     def seal_hash(self, backup: str) -> str:
         """The hash in a backup's manifest file, which the next manifest carries."""
@@ -139,10 +126,18 @@ class Repository:
     def records(self, backup: str) -> tuple[Record, ...]:
         """What examinations found; one that cannot be believed says so, as a bad one."""
         names = [entry.name for entry in self.store.list(f"{backup}/proofs/")]
-        return tuple(self._believed(name, backup) for name in names if _RECORD.fullmatch(name, len(backup) + 1))
+        return self._all_believed([name for name in names if _RECORD.fullmatch(name, len(backup) + 1)], backup)
+
+    def pinned(self, backup: str) -> bool:
+        """Whether it is pinned, asked by name: whoever is to delete it asks."""
+        return self._is_there(f"{backup}/kept.json")
 
     def open_part(self, manifest: Manifest, part: Part, start: int = 0, length: int | None = None) -> BinaryIO:
         return self.store.open(f"{manifest.id}/{part.name}", start, length)
+
+    def thaw(self, manifest: Manifest) -> Thaw | None:
+        """Ask for the parts that lie in an archive; None when all of them can be read now."""
+        return self.store.thaw(f"{manifest.id}/{part.name}" for part in manifest.parts)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -160,24 +155,28 @@ class Repository:
         final = replace(manifest, sequence=sequence + 1, previous=previous)
         lease.check()
         self._write(f"{final.id}/{MANIFEST}", seal(final))
+        self._memory.note(final.source, final.id)
         return final
 
     def adopt(self, manifest: Manifest, sealed: bytes, *, replace: bool = False) -> None:
         """Write another store's manifest file, whose parts are here already."""
         self._write(f"{manifest.id}/{MANIFEST}", sealed, replace=replace)
 
-    def add_record(self, record: Record) -> None:
-        """Keep what an examination found, beside the backup."""
-        stamp = stamp_of(record.at)
+    def add_record(self, record: Record, *, once: bool = False) -> None:
+        """Keep what an examination found, beside the backup. `once`: the very same one is not kept twice."""
+        stamp, sealed = stamp_of(record.at), seal(record)
         for attempt in range(100):
+            name = f"{record.backup}/proofs/{stamp}{f'-{attempt}' if attempt else ''}.json"
             with contextlib.suppress(AlreadyExists):
-                self._write(f"{record.backup}/proofs/{stamp}{f'-{attempt}' if attempt else ''}.json", seal(record))
+                self._write(name, sealed)
+                return
+            if once and self._read(name) == sealed:
                 return
 
-    def keep_record(self, record: Record) -> bool:
+    def keep_record(self, record: Record, *, once: bool = False) -> bool:
         """Keep a record if the store takes it; an examination is worth its answer also where it does not."""
         try:
-            self.add_record(record)
+            self.add_record(record, once=once)
         except (Unreachable, Refused):
             return False
         return True
@@ -188,7 +187,8 @@ class Repository:
         if release:
             self.store.delete(name)
         else:
-            self._write(name, msgspec.json.encode({"kept": self._clock().isoformat()}) + b"\n", replace=True)
+            with contextlib.suppress(AlreadyExists):
+                self._write(name, msgspec.json.encode({"kept": self._clock().isoformat()}) + b"\n")
 
     def forget(self, backup: str) -> None:
         """Delete a backup: the manifest first, so that no half of it is ever listed."""
@@ -201,12 +201,14 @@ class Repository:
 
     def orphans(self, now: datetime) -> list[Entry]:
         """Files in backup folders without a manifest, older than the grace time. Only folders whose
-        names are ids of ours are looked at: what a user put beside them is never touched.
+        names are ids of ours are looked at: what a user put beside them is never touched. A manifest
+        that is not listed is asked for by name.
         """
         found = []
-        for inside in self._by_backup(None).values():
+        for backup, inside in self._by_backup(None).items():
             entries = list(inside.values())
-            if MANIFEST not in inside and all(now - entry.modified > GRACE for entry in entries):
+            old = MANIFEST not in inside and all(now - entry.modified > GRACE for entry in entries)
+            if old and not self.exists(backup):
                 found += entries
         return found
 
@@ -215,6 +217,13 @@ class Repository:
         return Lease(self.store, self._clock, source, purpose)
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self.store.stat(name)
+        except NotFound:
+            return False
+        return True
 
     def _by_backup(self, source: str | None) -> dict[str, dict[str, Entry]]:
         grouped: dict[str, dict[str, Entry]] = {}
@@ -225,14 +234,27 @@ class Repository:
         return grouped
 
     def _backup(self, backup: str, inside: dict[str, Entry]) -> Backup:
-        records = (self._believed(entry.name, backup) for name, entry in inside.items() if _RECORD.fullmatch(name))
-        return Backup(self.manifest(backup), tuple(records), "kept.json" in inside)
+        """Raises NotFound, Damaged."""
+        manifest = self.manifest(backup)
+        names = [entry.name for name, entry in inside.items() if _RECORD.fullmatch(name)]
+        return Backup(manifest, self._all_believed(names, backup), "kept.json" in inside)
 
     def _exact(self, name: str) -> Backup | None:
         if not _is_id(name):
             return None
         inside = self._by_backup(split_id(name)[0]).get(name, {})
-        return self._backup(name, inside) if MANIFEST in inside else None
+        try:
+            return self._backup(name, inside)
+        except NotFound:
+            return None
+
+    def _all_believed(self, names: list[str], backup: str) -> tuple[Record, ...]:
+        """The records of these names that are there: one that was deleted may be listed still."""
+        found = []
+        for name in names:
+            with contextlib.suppress(NotFound):
+                found.append(self._believed(name, backup))
+        return tuple(found)
 
     def _believed(self, name: str, backup: str) -> Record:
         """The record; in place of a damaged one a bad one of its time, so that the backup itself stays in reach."""
@@ -254,12 +276,16 @@ class Repository:
     def _head(self, source: str) -> tuple[int, str | None]:
         """Sequence and hash of the newest manifest of a source; order comes from the sequence."""
         newest, damaged, digest = 0, 0, None
-        for backup, inside in self._by_backup(source).items():
-            if MANIFEST not in inside:
-                continue
-            sealed = self._read(f"{backup}/{MANIFEST}")
+        listed = [backup for backup, inside in self._by_backup(source).items() if MANIFEST in inside]
+        remembered = self._memory.newest(source) or ""
+        if _is_id(remembered) and remembered not in listed:  # the listing lags: its number must not be given again
+            listed.append(remembered)
+        for backup in listed:
             try:
-                sequence = unseal(sealed, Manifest, backup).sequence
+                sealed = self._read(f"{backup}/{MANIFEST}")
+                sequence = unseal(sealed, Manifest, f"the manifest of {backup}").sequence
+            except NotFound:  # it was deleted, and is listed or remembered still
+                continue
             except Damaged:
                 damaged += 1  # its number cannot be read, and must not be given again
                 continue
@@ -283,6 +309,7 @@ class Draft:
         self._repository = repository
         self.source, self.kind, self.stamp = source, kind, stamp
         self._key = key
+        self._begun: list[str] = []  # also one that was interrupted as the store took it
         self._parts: list[Part] = []
         self._tried = self._published = False
 
@@ -294,6 +321,7 @@ class Draft:
         """A new part of this backup (the Parts protocol)."""
         name = part_name(stem, codec, self._key)
         stored = self._repository.store.create(f"{self.id}/{name}")
+        self._begun.append(name)
         return PartWriter(name, codec, self._key, stored, self._parts.append)
 
     def publish(self, manifest: Manifest, lease: Lease) -> Manifest:
@@ -311,9 +339,11 @@ class Draft:
     ) -> None:
         if self._published or not self._take_back():
             return
-        for part in self._parts:
+        # What was there already is somebody else's.
+        names = [part.name for part in self._parts] if isinstance(error, AlreadyExists) else self._begun
+        for name in names:
             with contextlib.suppress(PgproofError):
-                self._repository.store.delete(f"{self.id}/{part.name}")
+                self._repository.store.delete(f"{self.id}/{name}")
 
     def _take_back(self) -> bool:
         """Make sure that no manifest names our parts: a store may keep one and still report a failure.
@@ -329,40 +359,16 @@ class Draft:
         return True
 
 
+def _near(name: str, whole: list[Backup]) -> str:
+    """What may have been meant."""
+    known = ["latest", *dict.fromkeys(one.manifest.source for one in whole), *(one.id for one in whole)]
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    return f"did you mean {near[0]}? " if near else ""
+
+
 def _is_id(name: str) -> bool:
     try:
         split_id(name)
     except UsageError:
         return False
     return True
-
-
-def _refuse_older(chosen: Backup, broken: list[Broken]) -> None:
-    """A newer backup that is damaged is not passed over in silence: whoever wants the older one names it."""
-    newer = [one for one in broken if one.id.split("/")[0] == chosen.manifest.source and one.id > chosen.id]
-    if newer:
-        raise Damaged(
-            f"{newer[-1].id} is newer and damaged: {newer[-1].error.message}",
-            hint=f"to use the one before it all the same, name it: {chosen.id}",
-        )
-
-
-def _matching(name: str, backups: list[Backup]) -> Backup | None:
-    word, _, kind = name.partition(":")
-    if word == "latest" or any(one.manifest.source == word for one in backups):
-        of_kind = [one for one in backups if not kind or one.manifest.kind == kind]
-        of_source = [one for one in of_kind if word in ("latest", one.manifest.source)]
-        sources = {one.manifest.source for one in of_source}
-        if len(sources) > 1:
-            raise UsageError(
-                f"{name!r} could be of any of {', '.join(sorted(sources))}",
-                hint="name the source instead of `latest`",
-            )
-        return of_source[-1] if of_source else None
-    chosen = [one for one in backups if one.id.startswith(name) or one.id.split("/")[1].startswith(name)]
-    if len(chosen) > 1:
-        raise UsageError(
-            f"{name!r} is the beginning of {len(chosen)} backups: {', '.join(one.id for one in chosen[:5])}",
-            hint="give more of the id",
-        )
-    return chosen[0] if chosen else None

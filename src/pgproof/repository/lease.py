@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from pgproof.errors import AlreadyExists, Busy, NotFound, PgproofError
+from pgproof.errors import AlreadyExists, Busy, NotFound, PgproofError, Refused
 from pgproof.stores.store import Store
 from pgproof.stream import process
 
@@ -63,31 +63,45 @@ class Lease:
             self._thread.join()
         with contextlib.suppress(PgproofError):
             if self._mine():
-                self._store.delete(self._name)
+                self._let_go()
         _held.discard(self._token)
+
+    def _let_go(self) -> None:
+        try:
+            self._store.delete(self._name)
+        except Refused:  # a store that lets us write and not delete: what has expired is free
+            self._write(replace=True, expires=self._clock())
 
     def check(self) -> None:
         """Raise Busy unless the lock is still ours (we may have been stopped for longer than the lease)."""
         if not self._mine():
             raise Busy(f"the lock on {self._source} was lost while this run was stopped", hint="run it again")
 
+    def lies_in(self, store: Store) -> bool:
+        """Whether this very lock is in `store`: then that is the same place under another name."""
+        holder = self._holder(store)
+        return holder is not None and holder.token == self._token
+
     def _take(self) -> None:
         try:
             self._write(replace=False)
         except AlreadyExists:
-            self._break_stale()
-            self._take_again()
+            self._take_again(replace=self._break_stale())
+        # Read back, for stores that pass over conditions, and for locks that had to be written over.
+        if not self._mine():
+            raise Busy(f"another run took the lock on {self._source} just now", hint="try again later")
 
-    def _take_again(self) -> None:
+    def _take_again(self, *, replace: bool) -> None:
         try:
-            self._write(replace=False)
+            self._write(replace=replace)
         except AlreadyExists:
             raise Busy(f"another run took the lock on {self._source} just now", hint="try again later") from None
 
-    def _break_stale(self) -> None:
+    def _break_stale(self) -> bool:
+        """Take away a lock that nobody holds. True where it may not be deleted, and is to be written over."""
         holder = self._holder()
         if holder is None:
-            return
+            return False
         forgotten = holder.process == process.identity() and holder.token not in _held
         gone = forgotten or process.is_gone(holder.process)
         if not gone and holder.expires > self._clock():
@@ -95,11 +109,15 @@ class Lease:
                 f"{holder.process.describe()} holds the lock on {self._source} for its {holder.purpose}",
                 hint=f"try again later; unless it is renewed, the lock ends at {holder.expires:%Y-%m-%d %H:%M:%S} UTC",
             )
-        self._store.delete(self._name)
-
-    def _holder(self) -> Holder | None:
         try:
-            with self._store.open(self._name) as stream:
+            self._store.delete(self._name)
+        except Refused:
+            return True
+        return False
+
+    def _holder(self, store: Store | None = None) -> Holder | None:
+        try:
+            with (store or self._store).open(self._name) as stream:
                 return msgspec.json.decode(stream.read(_MOST_BYTES), type=Holder)
         except NotFound:
             return None
@@ -110,12 +128,11 @@ class Lease:
             ) from None
 
     def _mine(self) -> bool:
-        holder = self._holder()
-        return holder is not None and holder.token == self._token
+        return self.lies_in(self._store)
 
-    def _write(self, *, replace: bool) -> None:
-        expires = self._clock() + LEASE
-        holder = Holder(self._token, self._purpose, process.identity(), expires)
+    def _write(self, *, replace: bool, expires: datetime | None = None) -> None:
+        until = expires or self._clock() + LEASE
+        holder = Holder(self._token, self._purpose, process.identity(), until)
         with self._store.create(self._name, replace=replace) as sink:
             sink.write(msgspec.json.encode(holder) + b"\n")
 

@@ -12,21 +12,21 @@ Rows are counted by the server's own command tags while they pass; what was coun
 import contextlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from pgproof.errors import Damaged, ProgramFailed
+from pgproof.cluster import Image
+from pgproof.errors import Damaged, ProgramFailed, QueryFailed
 from pgproof.evidence import Count
 from pgproof.manifest import BlockKind, Codec, Database, Evidence, Kind, Server
-from pgproof.postgres import archive, catalog, server
-from pgproof.postgres.server import Address, Session
+from pgproof.postgres import archive, catalog, rights, server
+from pgproof.postgres.server import Address
 from pgproof.postgres.snapshot import LOCK_SECONDS, Moved, Snapshot, exported
 from pgproof.postgres.tools import Tools, for_dump
 from pgproof.sources import text
 from pgproof.sources.source import Captured
 from pgproof.sources.units import Unit, plan
 from pgproof.sources.workers import QUEUE_SECONDS, Holder, Readers, Workers
-from pgproof.stream import process
 from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished, text_blocks
 from pgproof.stream.part import Parts, PartWriter
 from pgproof.stream.progress import Progress
@@ -43,6 +43,8 @@ class Dump:
     codec: Codec = "gzip"
     jobs: int = 2
     lock_seconds: float = LOCK_SECONDS
+    facts: tuple[tuple[str, str], ...] = ()  # of the application: a name, and the question that gives it
+    image: Callable[[], Image | None] = lambda: None  # which container image runs the server, if any is known
     kind: Kind = field(default="logical", init=False)
 
     def identify(self) -> Server:
@@ -62,19 +64,24 @@ class Dump:
         with exported(self.address, lock_seconds=self.lock_seconds) as snapshot:
             identity = server.identity(snapshot.session)
             database = catalog.database(snapshot.session)
-            tools = for_dump(identity.major)
+            tools = for_dump(identity.major, container=self.address.container)
             readers = Readers(snapshot, snapshot.session.wire(), self.codec, self.lock_seconds)
             run = _Run(self, snapshot, readers, tools, progress)
             with contextlib.closing(Workers(readers, plan(snapshot.heaps), self.jobs)) as workers:
                 schema = run.schema()  # while the workers read the first rows
                 with part("schema.dump", "none") as out:
                     out.write(schema)
-                notes = run.write_globals(part)
+                notes = list(run.write_globals(part))
+                _same_server(self.identify(), identity)  # roles are read without the snapshot, by another connection
+                application = dict(run.facts(notes))
                 with part(f"{self.name}.sql", self.codec) as out:
                     evidence = run.write_text(out, workers, schema, database, identity)
-            _same_server(snapshot.session, identity)
+            _same_server(server.identity(snapshot.session), identity)
             settings = snapshot.settings | {"python_codec": snapshot.session.codec}
-        return Captured(identity, database, {"pg_dump": tools.version}, settings, evidence, tuple(notes))
+        used = {"pg_dump": tools.version} | ({"container": tools.container} if tools.container else {})
+        return Captured(
+            identity, database, used, settings, evidence, tuple(notes), application=application, image=self.image()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +110,7 @@ class _Run:
     def write_globals(self, part: Parts) -> Iterator[str]:
         """Roles and tablespaces; yields what has to be said of them."""
         argv = ["--globals-only", "--no-password"]
-        may_read = self.snapshot.session.value(
-            "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
-        )
+        may_read = rights.reads_passwords(self.snapshot.session)
         if not may_read:
             argv.append("--no-role-passwords")
         if re.fullmatch(r"\w+", self.readers.wire.database):
@@ -114,13 +119,27 @@ class _Run:
         with part("globals.sql", self.dump.codec) as out:
             for block in text_blocks(text.without_guards(lines), self.dump.codec, "before"):
                 out.append(block)
-        notes = (
-            [] if may_read else ["globals.sql holds roles without their passwords: the backup role may not read them"]
-        )
+        notes = [] if may_read else [rights.WITHOUT_PASSWORDS]
         notes += catalog.left_out(self.snapshot.session)
         if self.tools.below_floor:
             notes.append(f"pg_dump {self.tools.version} is older than the last security round of its major version")
         return iter(notes)
+
+    def facts(self, notes: list[str]) -> Iterator[tuple[str, str]]:
+        """What the application says of itself, in the snapshot. No answer is no reason to go without a backup."""
+        for name, question in self.dump.facts:
+            self.snapshot.session.run("SAVEPOINT fact")
+            found, why = [], "there is no row"
+            try:
+                found = self.snapshot.session.rows(question)
+            except QueryFailed as error:
+                self.snapshot.session.run("ROLLBACK TO SAVEPOINT fact")
+                why = error.message
+            self.snapshot.session.run("RELEASE SAVEPOINT fact")
+            if found:
+                yield name, str(found[0][0])
+            else:
+                notes.append(f"{name} could not be read: {why}")
 
     def write_text(
         self, out: PartWriter, workers: Workers, schema: bytes, database: Database, identity: Server
@@ -130,25 +149,20 @@ class _Run:
         entries = archive.contents(self.tools, schema, codec)
         # Now, near the snapshot: sequences cannot be locked, and one may be dropped while the rows are read.
         found = catalog.sequences(self.snapshot.session)
-        with archive.in_memory(schema) as (fd, path):
-            late = archive.event_triggers(entries)
-            before = text.section(self.tools, path, fd, "pre-data", identity.major)
-            guard = text.opening(database, identity).encode(codec, "replace")
-            self._append(out, itertools.chain([guard], before), "before")
-            evidence = self._write_rows(out, workers)
-            objects = self._write_large_objects(out)
-            statements = (line.encode(codec) for line in text.sequence_statements(found))
-            self._append(out, statements, "sequences")
-            after = text.section(
-                self.tools, path, fd, "post-data", identity.major, archive.list_file(entries, but=late)
-            )
-            views = catalog.materialized_views(self.snapshot.session)
-            refresh = [
-                line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)
-            ]
-            last = archive.list_file(entries, only=late)
-            triggers = text.section(self.tools, path, fd, "post-data", identity.major, last) if late else iter(())
-            self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
+        late = archive.event_triggers(entries)
+        before = text.section(self.tools, schema, "pre-data", identity.major)
+        guard = text.opening(database, identity).encode(codec, "replace")
+        self._append(out, itertools.chain([guard], before), "before")
+        evidence = self._write_rows(out, workers)
+        objects = self._write_large_objects(out)
+        statements = (line.encode(codec) for line in text.sequence_statements(found))
+        self._append(out, statements, "sequences")
+        after = text.section(self.tools, schema, "post-data", identity.major, archive.list_file(entries, but=late))
+        views = catalog.materialized_views(self.snapshot.session)
+        refresh = [line.encode(codec) for line in text.refresh_statements((view.schema, view.name) for view in views)]
+        last = archive.list_file(entries, only=late)
+        triggers = text.section(self.tools, schema, "post-data", identity.major, last) if late else iter(())
+        self._append(out, itertools.chain(after, refresh, triggers, [text.closing().encode()]), "after")
         refreshed = tuple((view.schema, view.name) for view in views)
         return replace(evidence, sequences=tuple(found), large_objects=objects, refreshed=refreshed)
 
@@ -192,21 +206,17 @@ class _Run:
                 out.append(block.finish("large-objects"))
                 block = Building(self.dump.codec)
 
-        with contextlib.closing(self.readers.connection()) as rows, self.readers.joined(rows):
-            rows.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
+        self.snapshot.session.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
         if block.plain:
             out.append(block.finish("large-objects"))
         return Count(count.rows, size)
 
     def _program(self, name: str, *words: str) -> bytes:
-        with server.for_programs(self.readers.wire) as access:
-            argv = [self.tools.program(name), *words, f"--dbname={access.conninfo}"]
-            return process.run(process.Program(argv, env=access.env, pass_fds=access.fds))
+        return self.tools.run(name, words, self.readers.wire)
 
 
-def _same_server(session: Session, before: Server) -> None:
+def _same_server(now: Server, before: Server) -> None:
     """Raise unless the server is still the one that was read (no failover, no rebuild in between)."""
-    now = server.identity(session)
     if (now.system_identifier, now.version_num, now.standby) != (
         before.system_identifier,
         before.version_num,

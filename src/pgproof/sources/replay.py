@@ -16,14 +16,13 @@ from typing import Self, TypeVar
 from pgproof.errors import Damaged, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
-from pgproof.postgres import archive, catalog, roles, server
+from pgproof.postgres import archive, catalog, roles
 from pgproof.postgres.archive import Chosen, TocEntry
 from pgproof.postgres.rows import Rows, open_rows, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
 from pgproof.postgres.tools import Tools
 from pgproof.sources import text
 from pgproof.sources.units import END, Slice, header
-from pgproof.stream import process
 from pgproof.stream.blocks import plain_text
 from pgproof.stream.digest import digest_lines
 from pgproof.stream.progress import Progress
@@ -102,8 +101,8 @@ def replay(
     progress: Progress,
 ) -> Replayed:
     """Fill the empty database at `target`. Raises PgproofError; what is then in it is to be dropped."""
-    with connect(target) as session, archive.in_memory(schema) as (fd, path):
-        run = _Run(reading, target, session, session.wire(), tools, selection, manner, progress, (fd, path))
+    with connect(target) as session:
+        run = _Run(reading, target, session, session.wire(), tools, selection, manner, progress, schema)
         progress.begin("schema")
         run.pg_restore("pre-data", "--single-transaction")
         digests = run.rows()
@@ -139,8 +138,9 @@ def digest_tables(target: Address, tables: Iterable[Table], jobs: int, progress:
 
 def digest_large_objects(target: Address, query: str) -> tuple[Digest, int]:
     """Digest and size of the contents of all large objects, by the statements that would make them."""
-    with connect(target) as session, contextlib.closing(open_rows(session.wire())) as rows:
-        return _digest_query(rows, query)
+    with connect(target) as session:
+        session.pin()
+        return _digest_query(session, query)
 
 
 def codec_of(manifest: Manifest) -> str:
@@ -158,55 +158,29 @@ class _Run:
     selection: Selection
     manner: Manner
     progress: Progress
-    archive: tuple[int, str]
+    schema: bytes
 
     def pg_restore(
         self, section: str, *words: str, but: Collection[int] = (), only: Collection[int] | None = None
     ) -> None:
-        fd, path = self.archive
         options = [] if self.manner.owners else ["--no-owner", "--no-privileges"]
         options += [] if self.manner.tablespaces else ["--no-tablespaces"]
-        argv = [
-            self.tools.program("pg_restore"),
-            f"--section={section}",
-            "--exit-on-error",
-            "--no-password",
-            *options,
-            *words,
-        ]
         lines = archive.list_file(self.selection.entries, but=but, only=only)
         use_list = lines.encode(codec_of(self.reading.manifest), "surrogateescape")
-        if self.tools.major >= 17 > self.session.version_num // 10000:
-            self._as_text([*argv, path], fd, use_list)
-            return
-        with (
-            server.for_programs(self.wire) as access,
-            archive.in_memory(use_list) as (list_fd, list_path),
-        ):
-            argv += [f"--use-list={list_path}", f"--dbname={access.conninfo}", path]
-            process.run(
-                process.Program(
-                    argv, env=access.env, pass_fds=(fd, list_fd, *access.fds), idle=_FOR_EVER, deadline=_FOR_EVER
-                )
-            )
+        common: list[str | bytes] = [f"--section={section}", "--exit-on-error", *options, "--use-list", use_list]
+        if self.tools.container or self.tools.major >= 17 > self.session.version_num // 10000:
+            self._as_text([*common, "--file=-", self.schema])
+        else:
+            self.tools.run("pg_restore", [*common, "--no-password", *words, self.schema], self.wire, _FOR_EVER)
 
-    def _as_text(self, argv: list[str], fd: int, use_list: bytes) -> None:
-        """Newer programs set what an older server does not know, and that ends them: so their text is run
-        here, without it. There is no row in it, and no meta-command.
+    def _as_text(self, words: list[str | bytes]) -> None:
+        """Newer programs set what an older server does not know, and that ends them; those of a container may not
+        reach this server: so their text is run here, without it. There is no row in it, and no meta-command.
         """
-        *words, path = [word for word in argv if word not in ("--single-transaction", "--no-password")]
-        words = [word for word in words if not word.startswith("--jobs")]
-        with archive.in_memory(use_list) as (list_fd, list_path):
-            program = process.Program(
-                [*words, f"--use-list={list_path}", "--file=-", path],
-                pass_fds=(fd, list_fd),
-                idle=_FOR_EVER,
-                deadline=_FOR_EVER,
-            )
-            lines = (line + b"\n" for line in process.run(program).split(b"\n"))
-            statements = text.without_newer(text.without_guards(lines), self.session.version_num // 10000)
-            with connect(self.target) as session:
-                session.run_bytes(b"BEGIN;\n" + b"".join(statements) + b"COMMIT;\n")
+        lines = (line + b"\n" for line in self.tools.run("pg_restore", words, patience=_FOR_EVER).split(b"\n"))
+        statements = text.without_newer(text.without_guards(lines), self.session.version_num // 10000)
+        with connect(self.target) as session:
+            session.run_bytes(b"BEGIN;\n" + b"".join(statements) + b"COMMIT;\n")
 
     def rows(self) -> Digests:
         """Feed all wanted blocks; returns per table what was fed."""
@@ -357,7 +331,7 @@ def _digest_table(rows: Rows, table: Table, progress: Progress) -> Digest:
     return _digest_query(rows, Slice(0, table).query(), progress)[0]
 
 
-def _digest_query(rows: Rows, query: str, progress: Progress | None = None) -> tuple[Digest, int]:
+def _digest_query(rows: Rows | Session, query: str, progress: Progress | None = None) -> tuple[Digest, int]:
     total, size = Digest(), 0
 
     def take(chunk: bytes) -> None:

@@ -1,8 +1,9 @@
 """A source captures itself into parts; what it captured is all that a manifest needs to know of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from pgproof.cluster import Cluster, Image
 from pgproof.manifest import Database, Evidence, Kind, Server
 from pgproof.stream.part import Parts
 from pgproof.stream.progress import Progress
@@ -18,6 +19,9 @@ class Captured:
     settings: dict[str, str]
     evidence: Evidence
     notes: tuple[str, ...] = ()
+    cluster: Cluster | None = None
+    image: Image | None = None
+    application: dict[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

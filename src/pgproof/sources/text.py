@@ -9,10 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from pgproof.manifest import Database, Sequence, Server
-from pgproof.postgres import archive
 from pgproof.postgres.sql import literal, qualified
 from pgproof.postgres.tools import Tools
-from pgproof.stream import process
 
 _END_LINES = ("", "--", "-- PostgreSQL database dump complete")
 TRAILER = "--\n-- PostgreSQL database dump complete\n--\n\n"
@@ -41,19 +39,13 @@ def closing() -> str:
     return "COMMIT;\n\n" + TRAILER
 
 
-def section(
-    tools: Tools, archive_path: str, fd: int, which: str, major: int, use_list: str | None = None
-) -> Iterator[bytes]:
+def section(tools: Tools, schema: bytes, which: str, major: int, use_list: str | None = None) -> Iterator[bytes]:
     """The text of one section (pre-data, post-data) of an archive, without restriction lines and trailer, for
     a server of `major`.
     """
-    argv = [tools.program("pg_restore"), f"--section={which}", "--file=-"]
-    if use_list is None:
-        yield from without_newer(_lines_of([*argv, archive_path], (fd,)), major)
-        return
-    with archive.in_memory(use_list.encode("utf-8", "surrogateescape")) as (list_fd, list_path):
-        lines = _lines_of([*argv, f"--use-list={list_path}", archive_path], (fd, list_fd))
-        yield from without_newer(lines, major)
+    words: list[str | bytes] = [f"--section={which}", "--file=-"]
+    words += [] if use_list is None else ["--use-list", use_list.encode("utf-8", "surrogateescape")]
+    yield from without_newer(_lines_of(tools, [*words, schema]), major)
 
 
 def without_newer(lines: Iterable[bytes], major: int) -> Iterator[bytes]:
@@ -65,17 +57,16 @@ def without_newer(lines: Iterable[bytes], major: int) -> Iterator[bytes]:
             yield line
 
 
-def schema_text(tools: Tools, archive_path: str, fd: int) -> Iterator[bytes]:
+def schema_text(tools: Tools, schema: bytes) -> Iterator[bytes]:
     """All of a schema archive as text, without restriction lines and trailer."""
-    yield from _lines_of(
-        [tools.program("pg_restore"), "--schema-only", "--no-tablespaces", "--file=-", archive_path], (fd,)
-    )
+    yield from _lines_of(tools, ["--schema-only", "--no-tablespaces", "--file=-", schema])
 
 
 def pieces(schema: str) -> Iterator[str]:
     """The objects in schema text, each with its heading; what says which server it came from is left out."""
     for piece in schema.split("\n--\n-- Name: ")[1:]:
-        yield _POLICY.sub(_sorted_roles, piece.rstrip())
+        found = _POLICY.sub(_sorted_roles, piece.rstrip())
+        yield _sorted_grants(found) if "; Type: DEFAULT ACL; " in found.partition("\n")[0] else found
 
 
 def _sorted_roles(match: "re.Match[str]") -> str:
@@ -83,9 +74,14 @@ def _sorted_roles(match: "re.Match[str]") -> str:
     return f"{match['head']} TO {', '.join(sorted(_ROLE.findall(match['roles'])))}{match['end']}"
 
 
-def _lines_of(argv: list[str], fds: tuple[int, ...]) -> Iterator[bytes]:
-    with process.reading(process.Program(argv, pass_fds=fds)) as child:
-        yield from without_guards(_lines(child.chunks()))
+def _sorted_grants(piece: str) -> str:
+    """Default privileges are kept in the order of the grantees' numbers (aclitemsort in SetDefaultACL)."""
+    lines = piece.split("\n")
+    return "\n".join(sorted(lines, key=lambda line: line if line.startswith("ALTER DEFAULT PRIVILEGES ") else ""))
+
+
+def _lines_of(tools: Tools, words: list[str | bytes]) -> Iterator[bytes]:
+    yield from without_guards(_lines([tools.run("pg_restore", words)]))
 
 
 def without_guards(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,36 +8,34 @@ tried again on the same file: the run fails and the file is gone.
 import contextlib
 import errno
 import fcntl
-import json
 import os
-import re
-import secrets
+import shutil
 import stat as modes
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self, cast
 
-from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
-from pgproof.stores.store import Entry
-from pgproof.stream import process
+from pgproof.errors import AlreadyExists, NotFound, Refused, Unreachable
+from pgproof.finding import Finding
+from pgproof.stores import marker
+from pgproof.stores.names import TEMPORARY, checked, is_left, is_name, is_object, temporary
+from pgproof.stores.store import Entry, Store
 from pgproof.stream.sink import Sink
 
-MARKER = ".pgproof-store"
-_TEMPORARY = ".pgproof-tmp-"
-_NAME = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS = 50
+_ROOM = 0.1  # of a disk; below that there is little
 
 
-class DirectoryStore:
+class DirectoryStore(Store):
     """Objects are files below `root`; directories 0700, files 0600, whatever the umask."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def create(self, name: str, *, replace: bool = False) -> Sink:
-        return _FileSink(self, _checked(name), replace=replace)
+        return _FileSink(self, checked(name), replace=replace)
 
     def open(self, name: str, start: int = 0, length: int | None = None) -> BinaryIO:
         with _translated(name):
@@ -55,7 +53,7 @@ class DirectoryStore:
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         folder = prefix.rpartition("/")[0]
-        if folder and (not _is_name(folder) or self._link_above(f"{folder}/_")):
+        if folder and (not is_name(folder) or self._link_above(f"{folder}/_")):
             return  # no object's name begins so
         with _translated(prefix):
             found = sorted(self._walk(folder))
@@ -63,7 +61,8 @@ class DirectoryStore:
             if name.startswith(prefix):
                 yield _entry(name, status)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, for_good: bool = False) -> None:
+        del for_good  # there are no older versions
         path = self._path(name)
         with contextlib.suppress(NotFound), _translated(name):
             path.unlink()
@@ -73,29 +72,34 @@ class DirectoryStore:
     def sweep(self, before: datetime) -> Sequence[str]:
         swept = []
         for path, began in list(self.leftovers()):
-            owner = path.name.removeprefix(_TEMPORARY).rpartition("-")[0]
-            if process.is_gone_by(owner) or began < before.timestamp():
+            if is_left(path.name, began, before):
                 with contextlib.suppress(FileNotFoundError), _translated(path.name):
                     path.unlink()
                 self._remove_empty(path.parent)
                 swept.append(path.relative_to(self.root).as_posix())
         return sorted(swept)
 
-    def close(self) -> None:
-        """Nothing is held open."""
+    def remarks(self) -> Sequence[Finding]:
+        """How much room its disk has."""
+        with _translated(str(self.root)):
+            usage = shutil.disk_usage(self.root)
+        free, text = usage.free / usage.total, f"{usage.free / 1e9:.1f} GB are free on its disk"
+        if free > _ROOM:
+            return [Finding("space", "ok", str(self.root), f"{text} ({free:.0%})")]
+        return [Finding("space", "warning", str(self.root), f"{text} ({free:.0%})", "make room before it fills")]
 
     def leftovers(self) -> Iterator[tuple[Path, float]]:
         """Unfinished files of writers that were killed, with their age's beginning (st_mtime)."""
         for folder, _, files in os.walk(self.root):
             for name in files:
-                if name.startswith(_TEMPORARY):
+                if name.startswith(TEMPORARY):
                     path = Path(folder, name)
                     with contextlib.suppress(OSError):
                         yield path, path.lstat().st_mtime
 
     def _path(self, name: str) -> Path:
         """Where `name` is kept. Raises Refused when a symbolic link would lead out of the store."""
-        path = self.root / _checked(name)
+        path = self.root / checked(name)
         if link := self._link_above(name):
             raise Refused(f"{link} is a symbolic link in the store", hint="a store holds ordinary files only")
         return path
@@ -117,7 +121,8 @@ class DirectoryStore:
         base = self.root / folder if folder else self.root
         if not self.root.is_dir():
             raise Unreachable(
-                f"the store {self.root} is not there", hint="is it mounted? `pgproof init` makes a new one"
+                f"the store {self.root} is not there",
+                hint="is it mounted, and the path right? a backup makes a new one",
             )
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(base) as entries:
             for entry in entries:
@@ -142,8 +147,7 @@ class _FileSink(Sink):
     def __init__(self, store: DirectoryStore, name: str, *, replace: bool) -> None:
         self._store, self._name, self._replace = store, name, replace
         self._target = store._path(name)  # noqa: SLF001 - the sink is the store's other half
-        # The name tells whose it is: what a killed writer left is swept as soon as that is certain.
-        self._temporary = self._target.with_name(f"{_TEMPORARY}{process.identity().tag}-{secrets.token_hex(8)}")
+        self._temporary = self._target.with_name(temporary())
         with _translated(name):
             self._fd = self._begin()
             os.fchmod(self._fd, 0o600)
@@ -249,46 +253,25 @@ class _Window:
 
 
 def read_marker(root: Path) -> str | None:
-    """The id that a store's marker file gives it, or None where there is none."""
-    try:
-        return str(json.loads((root / MARKER).read_text())["store"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Unreachable(f"the marker of the store {root} cannot be read: {error}", hint=_MARKER_HINT) from error
+    """The id that a store's marker file gives it, or None where there is none. Raises Unreachable."""
+    return marker.read(DirectoryStore(root), str(root))
 
 
 def make_marker(root: Path) -> str:
     """Make `root` a store, with a new id, and return the id. What lies there already is left alone."""
-    store = secrets.token_hex(16)
-    content = json.dumps({"store": store, "about": "pgproof keeps backups here; do not remove this file"})
-    with _translated(str(root)):
-        _make_directories(root)
-    with DirectoryStore(root).create(MARKER) as sink:
-        sink.write(content.encode() + b"\n")
-    return store
+    return marker.make(DirectoryStore(root))
 
 
-def check_mounted(root: Path, expected: str | None, *, mount: bool) -> None:
-    """Refuse a path that is not the store that was configured: an unmounted disk must not fill the root.
+def check_mounted(root: Path, *, mount: bool) -> None:
+    """Refuse a path with nothing mounted, where something is to be: an unmounted disk must not fill the root.
 
-    `expected` is the id remembered for this path. Raises Refused.
+    That it is the right disk is the marker's to say. Raises Refused.
     """
     if mount and not _on_mount(root):
         raise Refused(
             f"{root} is configured as a mount point and nothing is mounted there",
             hint="mount it, then try again",
         )
-    found = read_marker(root)
-    if expected is not None and found != expected:
-        what = "has no marker file" if found is None else "is another store"
-        raise Refused(
-            f"{root} {what}: it is not the store that was used before",
-            hint=f"is its disk mounted? If it was replaced on purpose, run `pgproof init --new-store {root}`",
-        )
-
-
-_MARKER_HINT = f"a store has a file {MARKER}; is the disk whole and mounted?"
 
 
 def _on_mount(root: Path) -> bool:
@@ -297,22 +280,7 @@ def _on_mount(root: Path) -> bool:
 
 
 def _is_object(entry: "os.DirEntry[str]") -> bool:
-    return (
-        entry.is_file(follow_symlinks=False)
-        and not entry.name.startswith(_TEMPORARY)
-        and entry.name != MARKER
-        and _NAME.fullmatch(entry.name) is not None
-    )
-
-
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and not any(part in (".", "..") for part in name.split("/"))
-
-
-def _checked(name: str) -> str:
-    if not _is_name(name):
-        raise PgproofError(f"{name!r} cannot be a name in a store", hint="this is a fault in pgproof: please report it")
-    return name
+    return entry.is_file(follow_symlinks=False) and is_object(entry.name)
 
 
 def _entry(name: str, status: os.stat_result) -> Entry:

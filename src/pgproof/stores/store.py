@@ -1,10 +1,14 @@
-"""The store, whole: seven methods. Every store passes tests/conformance/test_store.py."""
+"""The store, whole: six methods that each makes its own, and three that most inherit.
 
-from collections.abc import Iterator, Sequence
+Every store passes tests/conformance/test_store.py.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
+from pgproof.finding import Finding
 from pgproof.stream.sink import Sink
 
 
@@ -15,6 +19,14 @@ class Entry:
     name: str
     size: int
     modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """So many objects lie in an archive and have been asked for; `text` says how long that takes."""
+
+    waiting: int
+    text: str
 
 
 class Store(Protocol):
@@ -42,14 +54,29 @@ class Store(Protocol):
         """What begins with `prefix`, sorted by name; never unfinished ones."""
         ...
 
-    def delete(self, name: str) -> None:
-        """Absent is no error."""
+    def delete(self, name: str, *, for_good: bool = False) -> None:
+        """Absent is no error. `for_good` destroys older versions too, where a store keeps any.
+
+        Raises Refused where the store lets us write and not delete.
+        """
         ...
 
     def sweep(self, before: datetime) -> Sequence[str]:
         """Remove what writers that are gone left unfinished, and return its names: where it is certain that
         they are gone at once, else what is from before `before`.
         """
-        ...
+        del before
+        return ()
 
-    def close(self) -> None: ...
+    def thaw(self, names: Iterable[str]) -> Thaw | None:
+        """Ask for what of these lies in an archive; None when all of it can be read now."""
+        del names
+        return None
+
+    def remarks(self) -> Sequence[Finding]:
+        """What is to be said of this store beside that it works: room, protection, who else may read it."""
+        return ()
+
+    def close(self) -> None:
+        """Let go of connections; nothing stored depends on it."""
+        return

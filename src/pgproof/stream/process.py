@@ -24,7 +24,7 @@ TAIL_BYTES = 4096
 GRACE_SECONDS = 5.0
 
 # What a child may know of our surroundings. Connection settings (PG*) are given explicitly, never inherited.
-_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSL_CERT_FILE")
+_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSL_CERT_FILE", "CREDENTIALS_DIRECTORY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +311,11 @@ def _die_with_parent() -> list[str]:
 
 
 def _last_lines(text: str, count: int = 6) -> str:
-    return "\n".join(text.splitlines()[-count:])
+    """The last words, or those from the first error on: what follows from it may be longer than they are."""
+    lines = text.splitlines()
+    begin = next((number for number, line in enumerate(lines) if "error:" in line.lower()), len(lines))
+    begin = min(begin, max(0, len(lines) - count))
+    return "\n".join(lines[begin : begin + count])
 
 
 def _hint(status: int) -> str:

@@ -2,15 +2,18 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pgproof.errors import ConfigError, Damaged, NotFound
 from pgproof.manifest import Block, Manifest, Part
 from pgproof.stream.blocks import authenticate, plain_text, read_blocks
 from pgproof.stream.encrypt import Key, decrypting
 from pgproof.stream.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 _STRIDE = 1 << 20
 
@@ -110,7 +113,19 @@ class Reading:
             while data := stream.read(_STRIDE):
                 progress.advance(len(data))
 
-    def blocks(self, part: Part, wanted: Callable[[Block], bool] = lambda _: True) -> Iterator[tuple[Block, bytes]]:
+    @contextmanager
+    def plain(self, part: Part, progress: Progress) -> Iterator[BinaryIO]:
+        """All of a part, opened and decompressed, as a stream; each block is authenticated before it is given."""
+        pairs = self.blocks(part)
+        pieces = (plain_text(block, data, part.codec, self._named(part)) for block, data in pairs)
+        try:
+            yield cast(BinaryIO, io.BufferedReader(_Plain(pieces, progress), 1 << 20))
+        finally:
+            pairs.close()
+
+    def blocks(
+        self, part: Part, wanted: Callable[[Block], bool] = lambda _: True
+    ) -> Generator[tuple[Block, bytes], None, None]:
         """The wanted blocks, still compressed, each authenticated. An encrypted part is read through;
         of another only the bytes of wanted blocks are read.
         """
@@ -124,6 +139,30 @@ class Reading:
         for block in filter(wanted, part.blocks):
             with self._stored(part, block.offset, block.size) as stream:
                 yield block, authenticate(block, stream.read(block.size), self._named(part))
+
+
+class _Plain(io.RawIOBase):
+    """The plain bytes of blocks, one after the other."""
+
+    def __init__(self, pieces: Iterator[bytes], progress: Progress) -> None:
+        self._pieces, self._progress = pieces, progress
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer") -> int:
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left = memoryview(piece)
+            self._progress.advance(len(piece))
+        view = memoryview(buffer)
+        size = min(len(view), len(self._left))
+        view[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
 
 
 _HINT = "restore from another copy of this backup, or from another backup"

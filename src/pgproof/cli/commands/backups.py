@@ -1,26 +1,28 @@
 """backup, list, show, verify, prove, keep: making backups and finding out what may be believed of them."""
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from pgproof.cli import offsite, render
+from pgproof.cli import offsite, putting_back, render, telling
 from pgproof.cli.app import app
 from pgproof.cli.options import AsJson, ConfigPath, InStore, Manners, Quiet, Sources, settings
+from pgproof.cli.recording import Doing, Note, audit_head, each, preparing, recorded, source_of, words
+from pgproof.cli.thawing import readable
 from pgproof.cli.watch import watching
-from pgproof.errors import PgproofError, UsageError
+from pgproof.config import Config, SourceSettings
+from pgproof.docker import Engine
+from pgproof.errors import Damaged, PgproofError, UsageError
 from pgproof.job import Job, jobs, open_repository
-from pgproof.manifest import Manifest, Record
+from pgproof.manifest import Kind, Record
 from pgproof.repository import Backup, Repository
+from pgproof.stream.progress import Progress
 
-if TYPE_CHECKING:
-    from pgproof.actions.verify import Verdict
-
-_Piece = TypeVar("_Piece")
 BackupName = Annotated[
     str | None,
     typer.Argument(metavar="[BACKUP]", help="An id, the beginning of one, `latest`, or a source's name."),
@@ -33,27 +35,39 @@ def backup(
     new_server: Annotated[
         bool, typer.Option("--new-server", help="The server was rebuilt on purpose: accept it.")
     ] = False,
+    kind: Annotated[
+        Kind | None,
+        typer.Option("--kind", help="What to make; else what the configuration says of the source, or logical."),
+    ] = None,
     config: ConfigPath = None,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Back up one source, several, or all, each in one snapshot."""
+    """Back up one source, several, or all, each in one snapshot; `SOURCE:volume` stops the server for a moment."""
     from pgproof.actions.backup import backup as act
 
-    conf, manners = settings(config), Manners(json, quiet)
+    asked = words("backup", *sources or (), new_server=new_server, kind=kind)
+    manners, doing = Manners(json, quiet), Doing("backup", asked)
+    with preparing(doing, sources or []):
+        conf = settings(config)
+        kinds = (kind,) if kind else None
+        names = [one.removesuffix(f":{kind}") for one in sources or []]
+        wanted = jobs(conf, names, create=True, new_server=new_server, kinds=kinds)
 
-    def one(job: Job) -> dict[str, Any]:
+    def one(job: Job, note: Note) -> dict[str, Any]:
         now = datetime.now(UTC)
         with watching(quiet=quiet or json) as progress:
-            made = act(job, now, progress)
-        manners.say(_made(made))
+            made = act(replace(job, config=job.config | audit_head()), now, progress)
+        note.of(made)
+        manners.say(telling.made_in_words(made))
         copied = offsite.bring(conf, [made.source], conf.stores[1:], manners)
         document = shown(Backup(made, (), pinned=False), conf.stores[0].name)
         document["stores"] += [one.store for one in copied if one.has(made.id)]
-        return {**document, "exit_code": 0 if all(one.whole for one in copied) else 7}
+        down = putting_back.put_back() if made.cluster else ()
+        late = made.cluster is not None and made.cluster.stop is not None and made.cluster.stop.ready is None
+        return {**document, "exit_code": 0 if all(one.whole for one in copied) and not down and not late else 7}
 
-    wanted = jobs(conf, sources or [], create=True, new_server=new_server)
-    return each(wanted, one, manners)
+    return each(wanted, one, manners, replace(doing, store=conf.stores[0].name))
 
 
 @app.command(name="list")
@@ -77,7 +91,7 @@ def list_(
     broken = [one for _, ones in found for one in ones]
     elsewhere = offsite.states([one for one in conf.stores if one is not chosen]) if whole else {}
     if json:
-        rows = [_row(one, [chosen.name, *elsewhere.get(one.id, {})]) for one in whole]
+        rows = [_row(one, {chosen.name: one.state, **elsewhere.get(one.id, {})}) for one in whole]
         print(render.as_json(rows + [_broken(one.id) for one in broken]))
         return 3 if broken else 0
     if not whole and not broken:
@@ -85,7 +99,7 @@ def list_(
         return 0
     now = datetime.now(UTC)
     head: tuple[str, ...] = ("BACKUP", "AGE", "SIZE", "ROWS", "STATE", "KEPT")
-    lines = [_line(one, now) for one in whole] + [(one.id, "", "", "", "damaged", "") for one in broken]
+    lines = [telling.line(one, now) for one in whole] + [(one.id, "", "", "", "damaged", "") for one in broken]
     if len(conf.stores) > 1:
         also = [offsite.listed(elsewhere.get(line[0], {})) for line in lines]
         head, lines = (*head, "ALSO IN"), [(*line, text) for line, text in zip(lines, also, strict=True)]
@@ -110,10 +124,10 @@ def show(
     found = open_repository(chosen).find(backup)
     elsewhere = offsite.states([one for one in conf.stores if one is not chosen]).get(found.id, {})
     if json:
-        document = shown(found, chosen.name)
-        print(render.as_json({**document, "stores": [chosen.name, *elsewhere]}))
+        states = {chosen.name: found.state, **elsewhere}
+        print(render.as_json({**shown(found, chosen.name), "stores": list(states), "states": states}))
         return 0
-    print("\n".join(_describe(found)))
+    print("\n".join(telling.described(found)))
     print(
         f"  stores     {chosen.name} ({found.state}){''.join(f', {name} ({word})' for name, word in elsewhere.items())}"
     )
@@ -123,6 +137,9 @@ def show(
 @app.command()
 def verify(
     backup: BackupName = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Of a source all backups, and not only the latest; as the service does.")
+    ] = False,
     store: InStore = None,
     config: ConfigPath = None,
     json: AsJson = False,
@@ -131,24 +148,30 @@ def verify(
     """Read every stored byte back, of one backup or of all: hash, decryption, decompression, completeness."""
     from pgproof.actions.verify import verify as act
 
-    conf, manners = settings(config), Manners(json, quiet)
-    repository = open_repository(conf.store(store) if store else conf.stores[0])
-    names = (
-        [repository.find(backup).id]
-        if backup is not None and _readable(repository, backup)
-        else _all(repository, backup)
-    )
-    key = conf.encryption.key()
+    asked = words("verify", backup, all=every, store=store)
+    manners, doing = Manners(json, quiet), Doing("verify", asked, store or "")
+    with preparing(doing, [backup]):
+        conf = settings(config)
+        chosen = conf.store(store) if store else conf.stores[0]
+        repository = open_repository(chosen)
+        names = _all(repository, f"{conf.source(backup).name}/") if every and backup else _named(repository, backup)
+        key = conf.encryption.key()
 
-    def one(name: str) -> dict[str, Any]:
+    def one(name: str, note: Note) -> dict[str, Any]:
+        note.backup = name
         with watching(quiet=quiet or json) as progress:
+            _thawed(repository, name, progress, note)
             verdict = act(repository, name, key, datetime.now(UTC), progress)
-        manners.say(_verified(verdict))
-        return {**msgspec.to_builtins(verdict), "exit_code": _code(verdict.ok, _told_if_not(verdict.kept))}
+        note.text = "; ".join(verdict.findings[:1])
+        manners.say(telling.verified(verdict))
+        return {
+            **msgspec.to_builtins(verdict),
+            "exit_code": _code(verdict.ok, _told_if_not(verdict.kept) and not verdict.findings),
+        }
 
     if not names:
         manners.say("There are no backups to verify.")
-    return each(names, one, manners, alone=backup is not None)
+    return each(names, one, manners, replace(doing, store=chosen.name), alone=backup is not None and not every)
 
 
 @app.command()
@@ -161,27 +184,36 @@ def prove(
 ) -> int:
     """The drill: restore a backup into a throw-away server and compare it, table by table.
 
-    Without BACKUP, the latest of every source.
+    Without BACKUP, the latest of every source, and of each kind that is made of it.
     """
     from pgproof.actions import prove as action
     from pgproof.actions.verify import reading
 
-    conf, manners = settings(config), Manners(json, quiet)
-    repository = open_repository(conf.store(store) if store else conf.stores[0])
-    wanted = [repository.find(backup)] if backup is not None else [repository.find(one.name) for one in conf.sources]
-    by_name = {job.name: job for job in jobs(conf, [])}
+    manners, doing = Manners(json, quiet), Doing("prove", words("prove", backup, store=store), store or "")
+    with preparing(doing, [backup]):
+        conf = settings(config)
+        chosen = conf.store(store) if store else conf.stores[0]
+        repository = open_repository(chosen)
+        wanted = _to_prove(repository, conf, backup)
+        by_name = {job.name: job for job in jobs(conf, [])}
 
-    def one(found: Backup) -> dict[str, Any]:
+    def one(found: Backup, note: Note) -> dict[str, Any]:
+        note.of(found.manifest)
         job = by_name.get(found.manifest.source)
-        conditions = action.Conditions(jobs=job.jobs if job else 2, checks=job.checks if job else ())
+        asked = (job.jobs, job.checks) if job else (2, ())
+        conditions = action.Conditions(jobs=asked[0], checks=asked[1], engine=Engine())
         source = reading(repository, found.manifest, conf.encryption.key())
         with watching(quiet=quiet or json) as progress:
+            readable(repository, found.manifest, progress)
             record = action.prove(source, conditions, datetime.now(UTC), progress)
         kept = _told_if_not(repository.keep_record(record))
+        if chosen is not conf.stores[0]:
+            offsite.tell_first(conf, record, repository.seal_hash(record.backup))
+        note.text = "; ".join(record.findings[:1])
         _say_proof(manners, record)
         return {**_proof(record), "exit_code": _code(record.ok, kept)}
 
-    return each(wanted, one, manners)
+    return each(wanted, one, manners, replace(doing, store=chosen.name))
 
 
 @app.command()
@@ -193,59 +225,29 @@ def keep(
     quiet: Quiet = False,
 ) -> int:
     """Pin a backup against pruning, or release it."""
-    repository = open_repository(settings(config).stores[0])
-    found = repository.find(backup)
-    repository.keep(found.id, release=release)
+    with recorded(Doing("keep", words("keep", backup, release=release)), source_of(backup)) as note:
+        conf = settings(config)
+        repository = open_repository(conf.stores[0])
+        found = repository.find(backup)
+        note.of(found.manifest)
+        repository.keep(found.id, release=release)
+        left = offsite.keep(conf.stores[1:], found.id, release=release)
+        note.store, note.exit_code = conf.stores[0].name, 7 if left else 0
     Manners(json, quiet).say(f"{found.id} {'may be pruned again' if release else 'is kept until it is released'}")
     if json:
         print(render.as_json({"id": found.id, "kept": not release}))
-    return 0
+    return 7 if left else 0
 
 
-def each(
-    wanted: Sequence[_Piece], act: Callable[[_Piece], dict[str, Any]], manners: Manners, *, alone: bool | None = None
-) -> int:
-    """Do it for every piece; one failure does not stop the others, and the first one's code is the run's.
-
-    The document is the one result when there is one piece (`alone` says it for certain), else an array.
-    """
-    documents: list[dict[str, Any]] = []
-    for piece in wanted:
-        try:
-            documents.append(act(piece))
-        except PgproofError as error:
-            if len(wanted) == 1:
-                raise
-            told = {"of": _name(piece), "error": error.message, "hint": error.hint, "exit_code": error.exit_code}
-            documents.append(told)
-            print(f"pgproof: {told['of']}: {error.message}\n  hint: {error.hint}", file=sys.stderr)
-    codes = [document.pop("exit_code", 0) for document in documents]
-    single = len(documents) == 1 if alone is None else alone
-    manners.document(documents[0] if single and documents else documents)
-    return next((code for code in codes if code), 0)
-
-
-def _name(piece: object) -> str:
-    return piece if isinstance(piece, str) else str(getattr(piece, "name", None) or getattr(piece, "id", piece))
-
-
-def _code(ok: bool, kept: bool) -> int:
-    """3 for damage; 7 when all is well and the store would not take the record of it."""
-    return 3 if not ok else 0 if kept else 7
+def _code(ok: bool, whole: bool) -> int:
+    """3 for damage; 7 when its bytes are well and something else is to be told, as that the store took no record."""
+    return 3 if not ok else 0 if whole else 7
 
 
 def _told_if_not(kept: bool) -> bool:
     if not kept:
         print("pgproof: the store took no record of what was found, so `list` does not show it", file=sys.stderr)
     return kept
-
-
-def _verified(verdict: "Verdict") -> str:
-    deep = "every byte read, decrypted and unpacked"
-    depth = deep if verdict.scope == "contents" else "stored bytes only: no key for the contents"
-    word = render.paint("intact" if verdict.scope == "contents" else "stored")
-    first = f"{verdict.id}: {word} ({depth})" if verdict.ok else f"{verdict.id}: {render.paint('damaged')}"
-    return "\n".join([first, *(f"  {finding}" for finding in verdict.findings)])
 
 
 def shown(backup: Backup, store: str) -> dict[str, Any]:
@@ -262,16 +264,7 @@ def shown(backup: Backup, store: str) -> dict[str, Any]:
     }
 
 
-def _made(made: Manifest) -> str:
-    took = render.seconds(made.ended - made.began)
-    what = f"{render.count(len(made.evidence.tables), 'table')}, {render.count(made.evidence.rows, 'row')}"
-    lines = [f"{made.id}  {render.size(made.size)}, {what}, in {took}"]
-    lines += [f"  note: {note}" for note in made.notes]
-    lines.append(f"  stored; `pgproof prove {made.source}` restores it for trial and compares")
-    return "\n".join(lines)
-
-
-def _row(one: Backup, stores: list[str]) -> dict[str, Any]:
+def _row(one: Backup, states: dict[str, str]) -> dict[str, Any]:
     manifest = one.manifest
     return {
         "id": one.id,
@@ -281,7 +274,8 @@ def _row(one: Backup, stores: list[str]) -> dict[str, Any]:
         "ended": manifest.ended,
         "size": manifest.size,
         "state": one.state,
-        "stores": stores,
+        "stores": list(states),
+        "states": states,
         "kept": one.pinned,
     }
 
@@ -290,61 +284,8 @@ def _broken(name: str) -> dict[str, Any]:
     return {"id": name, "state": "damaged"}
 
 
-def _line(one: Backup, now: datetime) -> tuple[str, ...]:
-    manifest = one.manifest
-    kept = "kept" if one.pinned else ""
-    return (
-        one.id,
-        render.age(manifest.began, now),
-        render.size(manifest.size),
-        f"{manifest.evidence.rows:,}",
-        one.state,
-        kept,
-    )
-
-
-def _describe(found: Backup) -> list[str]:
-    made = found.manifest
-    database, server = made.database, made.server
-    lines = [
-        f"{found.id}  {render.paint(found.state)}{', kept' if found.pinned else ''}",
-        f"  taken      {render.moment(made.began)}, in {render.seconds(made.ended - made.began)}",
-        f"  sequence   {made.sequence} of its source",
-        f"  database   {database.name}, {database.encoding}, {render.size(database.size)} on the server",
-        f"  server     PostgreSQL {server.version}{', a standby' if server.standby else ''}",
-        f"  identity   {server.system_identifier or 'unknown'} (system identifier)",
-        f"  contents   {len(made.evidence.tables)} tables, {made.evidence.rows:,} rows",
-        f"  besides    {len(made.evidence.sequences)} sequences, {made.evidence.large_objects.rows} large objects",
-    ]
-    lines += [f"  part       {part.name}  {render.size(part.size)}  sha256 {part.sha256}" for part in made.parts]
-    lines += [f"  note       {note}" for note in made.notes]
-    largest = sorted(made.evidence.tables, key=lambda table: -table.bytes)[:10]
-    lines += [f"  table      {table.label}  {table.rows:,} rows, {render.size(table.bytes)}" for table in largest]
-    lines += [f"  {record.kind:<9}  {_said(record)}" for record in sorted(found.records, key=lambda one: one.at)]
-    return lines
-
-
-def _said(record: Record) -> str:
-    how = (
-        f"PostgreSQL {record.server_version}, {len(record.tables)} tables compared"
-        if record.kind == "drill"
-        else record.scope
-    )
-    words = f"{render.moment(record.at)}: {'passed' if record.ok else 'FAILED'} in {record.seconds:.1f} s ({how})"
-    return "; ".join([words, *record.findings[:5]])
-
-
 def _say_proof(manners: Manners, record: Record) -> None:
-    rows = sum(table.rows for table in record.tables)
-    same = sum(table.same for table in record.tables)
-    if record.ok:
-        checks = f", {sum(record.checks.values())} of {len(record.checks)} checks true" if record.checks else ""
-        manners.say(
-            f"{record.backup}: {render.paint('proven')}: restored into PostgreSQL {record.server_version}, "
-            f"{same} tables with {rows:,} rows equal{checks}, in {record.seconds:.1f} s"
-        )
-    else:
-        manners.say(f"{record.backup}: {render.paint('damaged')}: the drill found differences")
+    manners.say(telling.drilled(record))
     for finding in record.findings:
         manners.say(f"  {finding}")
 
@@ -360,6 +301,41 @@ def _proof(record: Record) -> dict[str, Any]:
         "findings": list(record.findings),
         "seconds": record.seconds,
     }
+
+
+def _to_prove(repository: Repository, conf: Config, backup: str | None) -> list[Backup]:
+    sources = [one for one in conf.sources if backup in (None, one.name)]
+    if backup is not None and not sources:
+        return [repository.find(backup)]
+    return [found for one in sources for found in _latest(repository, one)]
+
+
+def _latest(repository: Repository, source: SourceSettings) -> list[Backup]:
+    """Of each kind: a logical backup is not proven by that of the volume which was made after it."""
+    if len(source.kinds) == 1:
+        return [repository.find(source.name)]
+    found = []
+    for kind in source.kinds:
+        with contextlib.suppress(UsageError):
+            found.append(repository.find(f"{source.name}:{kind}"))
+    return found or [repository.find(source.name)]
+
+
+def _thawed(repository: Repository, name: str, progress: Progress, note: Note) -> None:
+    """Wait for what lies in an archive; a manifest that cannot be read is for the verdict to say."""
+    try:
+        manifest = repository.manifest(name)
+    except Damaged:
+        return
+    note.of(manifest)
+    readable(repository, manifest, progress)
+
+
+def _named(repository: Repository, backup: str | None) -> list[str]:
+    """The one that is meant; where its manifest cannot be read, or none is named, all that could be."""
+    if backup is not None and _readable(repository, backup):
+        return [repository.find(backup).id]
+    return _all(repository, backup)
 
 
 def _readable(repository: Repository, name: str) -> bool:

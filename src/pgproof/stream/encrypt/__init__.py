@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 from pgproof.errors import ConfigError, PgproofError
 from pgproof.stream.encrypt.age import AgeSink, age_reader
-from pgproof.stream.encrypt.gpg import GpgSink, gpg_reader, has_secret_key
+from pgproof.stream.encrypt.gpg import GpgSink, fingerprints, gpg_reader, has_secret_key
 from pgproof.stream.encrypt.key import SUFFIX, Key
 from pgproof.stream.sink import Sink
 
-__all__ = ["SUFFIX", "Key", "can_decrypt", "check", "decrypting", "encrypting"]
+__all__ = ["SUFFIX", "Key", "can_decrypt", "check", "decrypting", "encrypting", "fingerprints"]
 
 
 def check(key: Key) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
@@ -35,6 +35,18 @@ def has_secret_key(key: Key) -> bool:
     except ProgramFailed:
         return False
     return True
+
+
+def fingerprints(recipients: Sequence[str]) -> dict[str, str]:
+    """Of the public keys that are in the user's keyring here: 40 hexadecimal digits (GnuPG doc/DETAILS, "fpr")."""
+    home, found = os.environ.get("GNUPGHOME"), dict[str, str]()
+    for one in recipients:
+        argv = [_program(), *_GPG, "--with-colons", "--list-keys", one]
+        with contextlib.suppress(ProgramFailed):
+            told = process.run(process.Program(argv, env={"GNUPGHOME": home} if home else {}, deadline=60)).decode()
+            keys = [line.split(":")[9] for line in told.splitlines() if line.startswith("fpr:")]
+            found |= {one: keys[0]} if keys else {}
+    return found
 
 
 class GpgSink(Sink):

@@ -1,8 +1,9 @@
-"""Cron expressions: checked when the configuration is read, and asked how far apart their moments lie."""
+"""Cron expressions: read and checked, asked on which days and at which times, and how far apart at most."""
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, time, timedelta
+from functools import lru_cache
 from itertools import pairwise
 
 from pgproof.errors import ConfigError
@@ -33,7 +34,17 @@ class Cron:
     weekdays: frozenset[int]
     either: bool
 
+    def fits(self, day: date) -> bool:
+        """Whether the schedule has slots on this day."""
+        by_month, by_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        return day.month in self.months and (by_month or by_week if self.either else by_month and by_week)
 
+    def times(self) -> list[time]:
+        """The times of day at which it is due, in order."""
+        return [time(hour, minute) for hour in sorted(self.hours) for minute in sorted(self.minutes)]
+
+
+@lru_cache(1024)
 def parse_cron(text: str) -> Cron:
     """The expression's fields: five, or an alias such as @daily. Raises ConfigError."""
     fields = ALIASES.get(text.strip().lower(), text).lower().split()
@@ -53,9 +64,10 @@ def parse_cron(text: str) -> Cron:
     return cron
 
 
+@lru_cache(1024)
 def longest_gap(cron: Cron) -> timedelta:
-    """The longest time between two moments of the schedule."""
-    times = [timedelta(hours=hour, minutes=minute) for hour in sorted(cron.hours) for minute in sorted(cron.minutes)]
+    """The longest time between two moments of the schedule, by a clock that is never changed."""
+    times = [timedelta(hours=one.hour, minutes=one.minute) for one in cron.times()]
     days = _days(cron)
     within = [later - earlier for earlier, later in pairwise(times)]
     between = [later - earlier + times[0] - times[-1] for earlier, later in pairwise(days)]
@@ -67,12 +79,7 @@ _HINT = 'minute, hour, day of month, month, weekday: "0 2 * * *" is every night 
 
 def _days(cron: Cron) -> list[date]:
     every = (_FIRST + timedelta(days=number) for number in range(_SPAN))
-    return [day for day in every if day.month in cron.months and _day_fits(cron, day)]
-
-
-def _day_fits(cron: Cron, day: date) -> bool:
-    by_month, by_week = day.day in cron.days, day.isoweekday() % 7 in cron.weekdays
-    return by_month or by_week if cron.either else by_month and by_week
+    return [day for day in every if cron.fits(day)]
 
 
 def _numbers(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> frozenset[int]:
