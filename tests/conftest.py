@@ -20,6 +20,8 @@ from pgproof.postgres.scratch import Scratch, scratch
 from pgproof.postgres.server import Address, connect
 from pgproof.postgres.sql import name as quoted
 
+pytest_plugins = ["tests.sweeps"]
+
 ZOO = Path(__file__).parent / "zoo"
 
 

@@ -10,12 +10,13 @@ from tests.conftest import Servers
 # program does on its way out.
 INTERRUPTED = """
 import contextlib, gc, signal, sys
-from pgproof.postgres.rows import open_rows
+from pgproof.postgres.rows import rows_for
 from pgproof.postgres.server import Wire
 
 came = 0
 for step in range(1, 60):
-    rows = open_rows(Wire(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5], {}, "UTF8", 180000))
+    rows = rows_for(Wire(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5], {}, "UTF8", 180000))
+    rows.open()
     try:
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, step * 5e-5)

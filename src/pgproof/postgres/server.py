@@ -5,6 +5,7 @@ psycopg asks the questions here; rows in bulk go through postgres.rows (docs/dec
 
 import contextlib
 import os
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,11 +15,13 @@ from typing import Any, Self
 import psycopg
 from psycopg import conninfo
 
-from pgproof.errors import ConfigError, PgproofError, QueryFailed, Refused, Unreachable
+from pgproof.errors import QueryFailed, Refused
 from pgproof.manifest import Server
+from pgproof.postgres.refusals import bad_conninfo, translated, unreachable
 from pgproof.postgres.sql import conninfo_value
 from pgproof.secret import Secret
 
+_REPORT = "please report it with the server's version and encoding"
 MINIMUM = 130000
 CONNECT_SECONDS = 15
 _GATHER = 1 << 18  # bytes of rows that are handed on together
@@ -50,10 +53,6 @@ def newer_settings(version_num: int) -> dict[str, str]:
     return {key: value for since, key, value in _NEWER_SETTINGS if version_num >= since}
 
 
-class Closed(Unreachable):
-    """The server answers, and this database is not there or does not let this role in: another may."""
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
     """How to reach a database: a libpq connection string or URL, the password apart from it."""
@@ -66,14 +65,14 @@ class Address:
         try:
             return replace(self, conninfo=conninfo.make_conninfo(self.conninfo, dbname=database))
         except psycopg.Error as error:
-            raise _bad_conninfo(error) from error
+            raise bad_conninfo(error) from error
 
     @property
     def database(self) -> str:
         try:
             parts = conninfo.conninfo_to_dict(self.conninfo)
         except psycopg.Error as error:
-            raise _bad_conninfo(error) from error
+            raise bad_conninfo(error) from error
         return str(parts.get("dbname") or parts.get("user") or os.environ.get("PGDATABASE") or "postgres")
 
     @property
@@ -86,7 +85,7 @@ class Address:
         try:
             parts = conninfo.conninfo_to_dict(self.conninfo)
         except psycopg.Error as error:
-            raise _bad_conninfo(error) from error
+            raise bad_conninfo(error) from error
         place = str(parts.get("host") or parts.get("hostaddr") or "local socket")
         return f"{self.database} on {place}:{parts.get('port') or 5432}"
 
@@ -194,19 +193,20 @@ def connect(address: Address, database: str | None = None) -> Session:
     target = address.to(database) if database is not None else address
     extra: dict[str, Any] = {"password": address.password.reveal()} if address.password else {}
     try:
-        connection = psycopg.connect(
-            target.conninfo,
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="pgproof",
-            fallback_application_name="pgproof",
-            options="-c search_path= -c statement_timeout=0 -c lock_timeout=0",
-            **extra,
-        )
+        with given_up():
+            connection = psycopg.connect(
+                target.conninfo,
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+                application_name="pgproof",
+                fallback_application_name="pgproof",
+                options="-c search_path= -c statement_timeout=0 -c lock_timeout=0",
+                **extra,
+            )
     except psycopg.ProgrammingError as error:
-        raise _bad_conninfo(error) from error
+        raise bad_conninfo(error) from error
     except psycopg.Error as error:
-        raise _unreachable(target, str(error)) from error
+        raise unreachable(target.describe(), str(error)) from error
     connection.prepare_threshold = None
     try:
         return Session(connection, address.password)
@@ -215,7 +215,23 @@ def connect(address: Address, database: str | None = None) -> Session:
         raise Refused(f"the database's encoding is not one that can be read: {error}", hint=_REPORT) from error
     except psycopg.Error as error:
         connection.close()
-        raise _unreachable(target, str(error)) from error
+        raise unreachable(target.describe(), str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+@contextmanager
+def given_up() -> Iterator[None]:
+    """A connection that is interrupted while it is made is closed at once. psycopg closes it when the last frame
+    that knows it is gone, and an interruption on its way out keeps them all: the server would wait for us a
+    minute (its authentication_timeout), and let nobody drop the database meanwhile.
+    """
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def identity(session: Session) -> Server:
@@ -293,98 +309,3 @@ def copy_out(connection: "psycopg.Connection[tuple[Any, ...]]", query: str, take
             if gathered:
                 take(b"".join(gathered))
         return cursor.rowcount
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Psycopg's exceptions as ours."""
-    try:
-        yield
-    except psycopg.errors.Error as error:
-        raise _query_failed(error) from error
-
-
-def _query_failed(error: psycopg.Error) -> PgproofError:
-    state = error.sqlstate or ""
-    said = (error.diag.message_primary or str(error)).strip()
-    if not state or state.startswith(("57P", "08")):
-        return Unreachable(f"the server went away: {said}", hint="look at its log; nothing was kept of this run")
-    hints = {
-        "55P03": "another session holds a lock",
-        "42501": "give the role the right; `pgproof doctor` lists what lacks",
-    }
-    return QueryFailed(said, hint=hints.get(state, error.diag.message_hint or ""), sqlstate=state)
-
-
-_REPORT = "please report it with the server's version and encoding"
-
-
-def _bad_conninfo(error: psycopg.Error) -> ConfigError:
-    return ConfigError(
-        f"the connection string cannot be read: {_scrubbed(str(error))}",
-        hint="write it as postgresql://user@host:port/database; special characters are %-encoded",
-    )
-
-
-def _scrubbed(text: str) -> str:
-    # libpq quotes the string it could not read, which may hold a password.
-    return text.split('"', 1)[0].strip() or "it is malformed"
-
-
-def _unreachable(address: Address, said: str) -> PgproofError:
-    first = said.strip().splitlines()[0] if said.strip() else "no answer"
-    where = address.describe()
-    for mark, text, hint in _REFUSALS:
-        if mark in said:
-            kind = Closed if mark in _OF_ONE_DATABASE else Unreachable
-            return kind(f"{text} ({where})", hint=hint)
-    return Unreachable(f"cannot connect to {where}: {first}", hint="is the server up, and host and port right?")
-
-
-_OF_ONE_DATABASE = ("permission denied for database", "not currently accepting connections", "does not exist")
-_REFUSALS = (
-    (
-        "password authentication failed",
-        "the server refuses the password",
-        "check the user and the password's reference",
-    ),
-    (
-        "no password supplied",
-        "the server asks for a password and none is configured",
-        "set `password` to a reference",
-    ),
-    (
-        "no pg_hba.conf entry",
-        "the server does not let this host and user in",
-        "add a line to pg_hba.conf and reload",
-    ),
-    (
-        "permission denied for database",
-        "the role may not connect to the database",
-        "as its owner: GRANT CONNECT ON DATABASE ... TO ...",
-    ),
-    (
-        "not currently accepting connections",
-        "the database lets nobody in",
-        "as a superuser: ALTER DATABASE ... ALLOW_CONNECTIONS true",
-    ),
-    ("does not exist", "the database or role does not exist", "was it renamed or dropped? check the URL"),
-    ("too many clients", "the server has no connection left", "raise max_connections or try again later"),
-    (
-        "remaining connection slots",
-        "the server has no connection left",
-        "raise max_connections or try again later",
-    ),
-    ("the database system is starting up", "the server is starting up", "try again in a moment"),
-    ("the database system is shutting down", "the server is shutting down", "try again when it is up"),
-    (
-        "certificate",
-        "the server's TLS certificate is not accepted",
-        "check sslmode and sslrootcert in the URL",
-    ),
-    (
-        "server does not support SSL",
-        "TLS is required and the server has none",
-        "turn it on, or choose another sslmode",
-    ),
-)

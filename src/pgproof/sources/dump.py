@@ -192,8 +192,10 @@ class _Run:
                 out.append(block.finish("large-objects"))
                 block = Building(self.dump.codec)
 
-        with contextlib.closing(self.readers.connection()) as rows, self.readers.joined(rows):
-            rows.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
+        with contextlib.closing(self.readers.connection()) as rows:
+            rows.open()
+            with self.readers.joined(rows):
+                rows.copy_out(catalog.LARGE_OBJECT_CONTENTS, take)
         if block.plain:
             out.append(block.finish("large-objects"))
         return Count(count.rows, size)

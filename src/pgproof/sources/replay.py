@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
 
-from pgproof.errors import Damaged, QueryFailed
+from pgproof.errors import Damaged, PgproofError, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
 from pgproof.postgres import archive, catalog, roles, server
 from pgproof.postgres.archive import Chosen, TocEntry
-from pgproof.postgres.rows import Rows, open_rows, strides
+from pgproof.postgres.rows import Rows, open_rows, rows_for, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
 from pgproof.postgres.tools import Tools
 from pgproof.sources import text
@@ -139,7 +139,7 @@ def digest_tables(target: Address, tables: Iterable[Table], jobs: int, progress:
 
 def digest_large_objects(target: Address, query: str) -> tuple[Digest, int]:
     """Digest and size of the contents of all large objects, by the statements that would make them."""
-    with connect(target) as session, contextlib.closing(open_rows(session.wire())) as rows:
+    with connect(target) as session, open_rows(session.wire()) as rows:
         return _digest_query(rows, query)
 
 
@@ -311,12 +311,14 @@ class _Crew:
         self._executor = ThreadPoolExecutor(self._jobs, thread_name_prefix="rows")
         self._mine = threading.local()
         self._all: list[Rows] = []
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
+            self._stopped.set()
             for rows in self._all:
                 rows.terminate()
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -338,8 +340,11 @@ class _Crew:
 
     def _rows(self) -> Rows:
         if not hasattr(self._mine, "rows"):
-            self._mine.rows = open_rows(self._wire)
-            self._all.append(self._mine.rows)
+            self._mine.rows = rows_for(self._wire)
+            self._all.append(self._mine.rows)  # before it is open: what is being connected can be ended too
+            if self._stopped.is_set():
+                raise PgproofError("the run was stopped")
+            self._mine.rows.open()
         rows: Rows = self._mine.rows
         return rows
 

@@ -144,9 +144,14 @@ class _FileSink(Sink):
         self._target = store._path(name)  # noqa: SLF001 - the sink is the store's other half
         # The name tells whose it is: what a killed writer left is swept as soon as that is certain.
         self._temporary = self._target.with_name(f"{_TEMPORARY}{process.identity().tag}-{secrets.token_hex(8)}")
-        with _translated(name):
-            self._fd = self._begin()
-            os.fchmod(self._fd, 0o600)
+        self._fd = -1
+        try:
+            with _translated(name):
+                self._fd = self._begin()
+                os.fchmod(self._fd, 0o600)
+        except BaseException:  # an interruption may come when the file is there and its number not yet known here
+            self.abort()
+            raise
 
     def _begin(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
