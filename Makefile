@@ -3,11 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow check bench clean parts
+.PHONY: help demo test test-slow test-all sweep check bench clean parts
 help:
 	@echo "make demo       all of pgproof in two minutes, on an embedded PostgreSQL"
 	@echo "make test       lint, types, import contracts, and the quick tests on real servers"
-	@echo "make test-slow  the long journeys and sweeps"
+	@echo "make test-slow  the long journeys, and samples of the sweeps"
+	@echo "make test-all   both, as CI runs them"
+	@echo "make sweep      the whole sweeps, some of them for an hour: docs/evidence.md"
 	@echo "make bench      the figures of docs/benchmarks*.md, measured here"
 
 .venv/demo: pyproject.toml tools/setup
@@ -33,10 +35,16 @@ check: .venv/dev
 	@$(BIN)/lint-imports > .venv/contracts.log || { cat .venv/contracts.log; exit 1; }
 
 test: .venv/dev parts check
-	@tools/engine run $(BIN)/python -m pytest -n 2 --dist loadfile
+	@tools/engine run tools/tests quick
 
 test-slow: .venv/dev parts
-	@tools/engine run $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	@tools/engine run tools/tests slow
+
+test-all: .venv/dev parts check
+	@tools/engine run tools/tests all
+
+sweep: .venv/dev parts
+	@tools/engine run tools/tests sweep
 
 bench: .venv/dev
 	@$(BIN)/python bench/bench.py --users 175000 --rounds 5 --out docs/benchmarks.md

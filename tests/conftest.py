@@ -24,6 +24,8 @@ from pgproof.postgres.sql import name as quoted
 from pgproof.secret import Secret
 from tests.buckets import moto_server, rclone_server  # noqa: F401 - fixtures of all tests
 
+pytest_plugins = ["tests.sweeps"]
+
 collect_ignore = [] if os.environ.get("PGPROOF_TEST_PODMAN") else ["test_podman.py"]
 ZOO = Path(__file__).parent / "zoo"
 

@@ -12,7 +12,7 @@ INTERRUPTED = """
 import concurrent.futures, gc, signal, sys
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
-from pgproof.postgres.rows import open_rows
+from pgproof.postgres.rows import rows_for
 from pgproof.postgres.server import Wire
 
 came = 0
@@ -20,7 +20,8 @@ worker = ThreadPoolExecutor(1)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 wire = Wire(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5], {}, "UTF8", 180000)
 for step in range(1, 60):
-    rows = worker.submit(open_rows, wire).result()
+    rows = rows_for(wire)
+    worker.submit(rows.open).result()
     try:
         done = SimpleQueue()  # whose waiting an interruption does not spoil, as it can a Future's
         working = worker.submit(rows.execute, "SELECT pg_catalog.pg_sleep(0.001)")

@@ -39,10 +39,10 @@ from pgproof.stream.progress import Silent
 from tests.conftest import Servers, missing
 from tests.faults.conftest import MAJOR, fill
 from tests.faults.invariants import databases
+from tests.sweeps import SEED
 
 NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
 GPG = Key("gpg", Secret("correct horse"))
-SEED = 20261123
 
 
 @dataclass
@@ -170,23 +170,14 @@ def flips(one: Stored, count: int, key: Key | None = None, restore_every: int = 
     return tried
 
 
-def test_some_flips(plain: Stored) -> None:
-    flips(plain, 300, restore_every=10)
-
-
-def test_some_flips_of_an_encrypted_backup(encrypted: Stored) -> None:
-    flips(encrypted, 200, Key())
-    flips(encrypted, 3)
-
-
-@pytest.mark.slow
-def test_ten_thousand_flips(plain: Stored, encrypted: Stored) -> None:
+@pytest.mark.sweep(300, full=10000)
+def test_flips(plain: Stored, encrypted: Stored, sweep: int) -> None:
     report = {
-        "plain": flips(plain, 6000, restore_every=10),
-        "encrypted, without the key": flips(encrypted, 3800, Key(), restore_every=20),
-        "encrypted, with the key": flips(encrypted, 200),
+        "plain": flips(plain, sweep * 60 // 100, restore_every=10),
+        "encrypted, without the key": flips(encrypted, sweep * 38 // 100, Key(), restore_every=20),
+        "encrypted, with the key": flips(encrypted, sweep * 2 // 100),
     }
-    assert sum(one.total() for one in report.values()) == 10000
+    assert sum(one.total() for one in report.values()) == sweep
     if folder := os.environ.get("PGPROOF_EVIDENCE"):
         write_evidence(Path(folder), report, bare_tools(plain, 500))
 
@@ -327,7 +318,7 @@ def write_evidence(folder: Path, report: dict[str, Counter[str]], stock: list[tu
         "`pgproof verify` was shown it found, and every restore that was tried of such a backup was refused before",
         "the target was touched. Below, what stock programs find of flips in a `pg_dump -Fc` of the same database.",
         "",
-        f"Made by `PGPROOF_EVIDENCE=docs/evidence pytest -m slow tests/faults/test_flips.py` (seed {SEED}).",
+        f"Made by `PGPROOF_EVIDENCE=docs make sweep` (seed {SEED}).",
         "",
         "| backup | file | flips | found |",
         "|---|---|---:|---:|",

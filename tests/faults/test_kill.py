@@ -21,12 +21,12 @@ from pgproof.postgres.server import connect
 from pgproof.postgres.sql import name as quoted
 from tests.conftest import Ran, missing
 from tests.faults.invariants import TEMPORARY, Scene, databases, end
+from tests.sweeps import SEED, spread
 
 # Calls that change something, or before which the program waits for somebody.
 TELLING = ("write", "fsync", "link", "rename", "unlink", "unlinkat", "mkdir", "rmdir", "fchmod", "connect", "sendto")
 OTHER = ("recvfrom", "epoll_wait", "poll", "vfork", "clone3", "pipe2", "memfd_create", "wait4", "kill", "openat")
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
-SEED = 20261123
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ def chosen(found: list[Point], count: int) -> list[Point]:
     others = [point for point in found if point.call not in TELLING]
     picked = random.Random(SEED).sample(others, max(0, min(len(others), count - len(telling)))) + telling
     picked.sort(key=found.index)
-    stride = max(1.0, len(picked) / count)
-    return [picked[int(index * stride)] for index in range(min(count, len(picked)))]
+    return spread(picked, count)
 
 
 def kill_at(scene: Scene, words: tuple[str, ...], point: Point) -> bool:
@@ -112,7 +111,7 @@ def restore(number: int) -> tuple[str, ...]:
     return ("restore", "latest", "--to", f"back_{number}", "--quiet")
 
 
-def sweep(scene: Scene, words: Callable[[int], tuple[str, ...]], count: int, restoring: bool = False) -> None:
+def kill_at_each(scene: Scene, words: Callable[[int], tuple[str, ...]], count: int, restoring: bool = False) -> None:
     """Kill a run at each of `count` points; every point's faults are gathered, and the scene mended for the next."""
     found = chosen(points(scene, words(0)), count)
     drop(scene, words(0)[3] if restoring else "")
@@ -151,29 +150,25 @@ def drop(scene: Scene, database: str) -> None:
         session.run(f"DROP DATABASE IF EXISTS {quoted(database)} WITH (FORCE)")
 
 
-def test_backup_killed_at_few_points(make_scene: Callable[..., Scene]) -> None:
-    sweep(make_scene(encrypted=True), backup, 5)
-
-
-def test_restore_killed_at_few_points(make_scene: Callable[..., Scene]) -> None:
-    sweep(make_scene(), restore, 5, restoring=True)
+@pytest.mark.slow
+@pytest.mark.sweep(8, full=130)
+def test_backup_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
+    kill_at_each(make_scene(), backup, sweep)
 
 
 @pytest.mark.slow
-def test_backup_killed_at_130_points(make_scene: Callable[..., Scene]) -> None:
-    sweep(make_scene(), backup, 130)
+@pytest.mark.sweep(8, full=100)
+def test_encrypted_backup_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
+    kill_at_each(make_scene(encrypted=True), backup, sweep)
 
 
 @pytest.mark.slow
-def test_encrypted_backup_killed_at_100_points(make_scene: Callable[..., Scene]) -> None:
-    sweep(make_scene(encrypted=True), backup, 100)
+@pytest.mark.sweep(8, full=200)
+def test_restore_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
+    kill_at_each(make_scene(), restore, sweep, restoring=True)
 
 
 @pytest.mark.slow
-def test_restore_killed_at_200_points(make_scene: Callable[..., Scene]) -> None:
-    sweep(make_scene(), restore, 200, restoring=True)
-
-
-@pytest.mark.slow
-def test_prove_killed_at_25_points(make_scene: Callable[..., Scene]) -> None:
-    sweep(make_scene(), prove, 25)
+@pytest.mark.sweep(4, full=25)
+def test_prove_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
+    kill_at_each(make_scene(), prove, sweep)

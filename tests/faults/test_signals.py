@@ -48,12 +48,13 @@ def interrupted(scene: Scene, ran: Ran, point: Point, target: str = "") -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("what", ["backup", "restore", "prove"])
-@pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.slow)])
-def test_a_signal(make_scene: Callable[..., Scene], what: str, number: signal.Signals, count: int) -> None:
+@pytest.mark.slow
+@pytest.mark.sweep(3, full=12)
+def test_a_signal(make_scene: Callable[..., Scene], what: str, number: signal.Signals, sweep: int) -> None:
     scene = make_scene(encrypted=what == "backup")
     made = {"backup": test_kill.backup, "restore": test_kill.restore, "prove": test_kill.prove}[what]
     began = time.monotonic()
-    points = moments(scene, made(0), count)
+    points = moments(scene, made(0), sweep)
     usual = time.monotonic() - began
     came = 0
     for index, point in enumerate(points, 1):

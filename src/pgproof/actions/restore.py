@@ -16,7 +16,7 @@ from datetime import datetime
 from pgproof.actions.asking import Answers, ask
 from pgproof.checks import Check
 from pgproof.checks.keycloak import Statement
-from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
+from pgproof.errors import Damaged, Interrupted, PgproofError, QueryFailed, Refused
 from pgproof.evidence import compare_counts, compare_digests
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres import catalog, roles
@@ -43,6 +43,7 @@ from pgproof.stream.reading import Reading
 _MARK = "_restoring_"
 _OURS = rf"{_MARK}(?P<tag>[0-9a-z]+\.\d+\.\d*)\.[0-9a-f]{{4}}"
 _LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
+_DROP_SECONDS = 3  # for the cleanup after a failure or an interruption, which is to end within five
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
 
@@ -292,10 +293,30 @@ def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> I
     try:
         _create(session, statement)
         yield temporary
-    except BaseException:
-        with contextlib.suppress(PgproofError):
-            _drop(session, target.to(temporary))
+    except BaseException as error:
+        left = _give_up(session, target.to(temporary))
+        if left and isinstance(error, PgproofError):
+            error.message = f"{error.message}; {left}"
+        elif left and isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"interrupted; {left}", hint="run the restore again") from error
         raise
+
+
+def _give_up(session: Session, temporary: Address) -> str:
+    """Drop the unfinished database, in a few seconds or not at all; returns what is left, '' for nothing.
+
+    The server makes a drop wait for everybody who is just logging in, at most for its authentication_timeout
+    (WaitForProcSignalBarrier in PostgreSQL's dropdb()).
+    """
+    try:
+        session.run(f"SET statement_timeout = '{_DROP_SECONDS}s'")
+        _drop(session, temporary)
+    except PgproofError as error:
+        return (
+            f"the unfinished database {temporary.database} is left on the server ({error.message}); "
+            "the next restore to this server drops it"
+        )
+    return ""
 
 
 def _create(session: Session, statement: str) -> None:

@@ -13,7 +13,10 @@ import _thread
 import asyncio
 import contextlib
 import itertools
+import os
+import select
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -21,10 +24,11 @@ from urllib.parse import urlencode
 
 import asyncpg
 import psycopg
+from psycopg import pq
 
 from pgproof.errors import PgproofError, QueryFailed, Refused, Unreachable
 from pgproof.postgres.refusals import translated
-from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire, copy_out, given_up, newer_settings
+from pgproof.postgres.server import CONNECT_SECONDS, SETTINGS, Wire, copy_out, newer_settings
 from pgproof.postgres.sql import names, qualified
 
 LAST_WORDS_SECONDS = 1.0
@@ -32,6 +36,9 @@ LAST_WORDS_SECONDS = 1.0
 
 class Rows(Protocol):
     """A connection for COPY, both ways. Not shared between threads, but for terminate()."""
+
+    def open(self) -> None:
+        """Connect. Raises PgproofError; also when terminate() was called before or meanwhile."""
 
     def execute(self, sql: str) -> None: ...
 
@@ -44,13 +51,13 @@ class Rows(Protocol):
         ...
 
     def terminate(self) -> None:
-        """End what is under way at once; may be called from another thread."""
+        """End what is under way at once, connecting included; may be called from another thread."""
 
     def close(self) -> None: ...
 
 
-def open_rows(wire: Wire, *, settings: dict[str, str] | None = None) -> Rows:
-    """A connection for rows, with `settings` beside those that shape COPY text. Raises PgproofError."""
+def rows_for(wire: Wire, *, settings: dict[str, str] | None = None) -> Rows:
+    """A connection for rows, not yet open, with `settings` beside those that shape COPY text."""
     given = SETTINGS | newer_settings(wire.version_num) | (settings or {})
     return _Compiled(wire, given) if wire.client_encoding == "UTF8" else _Plain(wire, given)
 
@@ -59,73 +66,139 @@ class _Plain:
     """Through psycopg, which speaks every encoding that the server does."""
 
     def __init__(self, wire: Wire, settings: dict[str, str]) -> None:
-        with translated(), given_up():
-            self._connection = psycopg.connect(
-                host=wire.host,
-                port=wire.port,
-                user=wire.user,
-                password=wire.password or None,
-                dbname=wire.database,
-                client_encoding=wire.client_encoding,
-                application_name="pgproof",
-                connect_timeout=CONNECT_SECONDS,
-                autocommit=True,
-                **wire.tls,  # type: ignore[arg-type]
-            )
-        self.execute("; ".join(f"SET {key} = '{value}'" for key, value in settings.items()))
+        self._wire, self._settings = wire, settings
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._woken, self._wake = os.pipe()
+
+    def open(self) -> None:
+        with translated():
+            self._connection = psycopg.Connection(self._connected())
+            self._connection.autocommit = True
+        self.execute("; ".join(f"SET {key} = '{value}'" for key, value in self._settings.items()))
+
+    def _connected(self) -> pq.abc.PGconn:
+        """Libpq's own steps (PostgreSQL docs 34.1, PQconnectPoll), since psycopg.connect() cannot be ended from
+        another thread; a connection that is not finished in time is closed at once, whatever ends the waiting.
+        """
+        until = time.monotonic() + CONNECT_SECONDS
+        half = pq.PGconn.connect_start(self._conninfo().encode())
+        try:
+            while (status := half.connect_poll()) != pq.PollingStatus.OK:
+                if status == pq.PollingStatus.FAILED:
+                    raise psycopg.OperationalError(half.get_error_message())
+                reading = [half.socket] if status == pq.PollingStatus.READING else []
+                writing = [half.socket] if status == pq.PollingStatus.WRITING else []
+                ready = select.select([*reading, self._woken], writing, [], max(0.0, until - time.monotonic()))
+                if self._woken in ready[0] or not any(ready):
+                    raise psycopg.OperationalError("the server did not answer in time")
+        except BaseException:
+            half.finish()
+            raise
+        half.nonblocking = 1  # as psycopg expects it
+        return half
+
+    def _conninfo(self) -> str:
+        wire = self._wire
+        return psycopg.conninfo.make_conninfo(
+            host=wire.host,
+            port=wire.port,
+            user=wire.user,
+            password=wire.password or None,
+            dbname=wire.database,
+            client_encoding=wire.client_encoding,
+            application_name="pgproof",
+            **wire.tls,
+        )
+
+    @property
+    def _open(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        assert self._connection is not None, "open() comes first"
+        return self._connection
 
     def execute(self, sql: str) -> None:
         with translated():
-            self._connection.execute(sql.encode(self._connection.info.encoding))
+            self._open.execute(sql.encode(self._open.info.encoding))
 
     def copy_out(self, query: str, take: Callable[[bytes], None]) -> int:
-        return copy_out(self._connection, query, take)
+        return copy_out(self._open, query, take)
 
     def copy_in(self, schema: str, table: str, columns: Iterable[str], text: Iterable[bytes]) -> int:
         wanted = names(columns)
         statement = f"COPY {qualified(schema, table)}{f' ({wanted})' if wanted else ''} FROM STDIN"
-        with translated(), self._connection.cursor() as cursor:
-            with cursor.copy(statement.encode(self._connection.info.encoding)) as copy:
+        with translated(), self._open.cursor() as cursor:
+            with cursor.copy(statement.encode(self._open.info.encoding)) as copy:
                 for piece in text:
                     copy.write(piece)
             return cursor.rowcount
 
     def terminate(self) -> None:
-        with contextlib.suppress(psycopg.Error):
-            self._connection.cancel_safe(timeout=5)
+        os.write(self._wake, b"x")
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=5)
 
     def close(self) -> None:
-        with contextlib.suppress(psycopg.Error):
-            self._connection.close()
+        if self._wake < 0:
+            return
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.close()
+        os.close(self._wake)
+        os.close(self._woken)
+        self._wake = self._woken = -1
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that knows its connections, so that those which asyncpg is still making can be ended too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_exception_handler(lambda *_: None)  # or it writes on stderr of what the caller is told anyway
+        self._made: list[asyncio.Transport] = []
+
+    async def create_connection(self, *given: Any, **named: Any) -> Any:
+        return self._kept(await super().create_connection(*given, **named))
+
+    async def create_unix_connection(self, *given: Any, **named: Any) -> Any:
+        return self._kept(await super().create_unix_connection(*given, **named))
+
+    def _kept(self, pair: Any) -> Any:
+        self._made.append(pair[0])
+        return pair
+
+    def abort(self) -> None:
+        """Close every connection at once."""
+        for transport in self._made:
+            transport.abort()
 
 
 class _Compiled:
     """Through asyncpg."""
 
     def __init__(self, wire: Wire, settings: dict[str, str]) -> None:
-        self._loop, self._closing = asyncio.new_event_loop(), threading.Lock()
-        self._loop.set_exception_handler(lambda *_: None)  # or it writes on stderr of what _wait() tells anyway
-        given = {key: value for key, value in settings.items() if key != "standard_conforming_strings"}
-        given |= {"client_encoding": wire.client_encoding, "application_name": "pgproof"}
-        dsn = f"postgresql://?{urlencode(wire.tls)}" if wire.tls else None
-        try:
-            self._connection: Any = self._wait(
-                asyncpg.connect(
-                    dsn,
-                    host=wire.host,
-                    port=wire.port,
-                    user=wire.user,
-                    password=wire.password or None,
-                    database=wire.database,
-                    timeout=CONNECT_SECONDS,
-                    server_settings=given,
-                )
-            )
-        except BaseException:
-            self._end()
-            raise
+        self._wire, self._settings = wire, settings
+        self._loop, self._closing = _Loop(), threading.Lock()
+        self._connection: Any = None
         self._lost = asyncio.Event()
+
+    def open(self) -> None:
+        self._connection = self._wait(self._connect())
         self._connection.add_termination_listener(lambda _: self._lost.set())
+
+    async def _connect(self) -> Any:
+        wire = self._wire
+        given = {key: value for key, value in self._settings.items() if key != "standard_conforming_strings"}
+        given |= {"client_encoding": wire.client_encoding, "application_name": "pgproof"}
+        return await asyncpg.connect(
+            f"postgresql://?{urlencode(wire.tls)}" if wire.tls else None,
+            host=wire.host,
+            port=wire.port,
+            user=wire.user,
+            password=wire.password or None,
+            database=wire.database,
+            timeout=CONNECT_SECONDS,
+            server_settings=given,
+        )
 
     def execute(self, sql: str) -> None:
         self._wait(self._connection.execute(sql))
@@ -162,8 +235,14 @@ class _Compiled:
         return await task
 
     def terminate(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._connection.terminate)
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        self._loop.abort()
+        if self._connection is None:  # a socket that is not connected yet has no transport
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
 
     def close(self) -> None:
         closed: SimpleQueue[None] = SimpleQueue()
@@ -176,18 +255,25 @@ class _Compiled:
             with self._closing, contextlib.suppress(Exception):
                 if not self._loop.is_closed():
                     with contextlib.suppress(Exception):
-                        self._loop.run_until_complete(self._connection.close(timeout=2))
+                        if self._connection is not None:
+                            self._loop.run_until_complete(self._connection.close(timeout=2))
                     self._end()
         finally:
             closed.put(None)
 
     def _end(self) -> None:
-        """Close the loop with nothing left in it: what is left waiting speaks when it is deleted."""
+        """Close the loop with nothing left in it: neither a socket that the server would wait at, nor a task,
+        as what is left waiting speaks when it is deleted.
+        """
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
+        self._loop.abort()
         if left:
             self._loop.run_until_complete(asyncio.wait(left, timeout=LAST_WORDS_SECONDS))
+        for _ in range(2):  # a transport closes its socket in a later turn of the loop; each of these is one
+            self._loop.call_soon(self._loop.stop)
+            self._loop.run_forever()
         self._loop.close()
 
     def _wait(self, work: Any) -> Any:
@@ -195,6 +281,8 @@ class _Compiled:
             return self._loop.run_until_complete(work)
         except asyncpg.PostgresError as error:
             raise _translated(error) from error
+        except asyncio.CancelledError as error:
+            raise Unreachable("the connection was ended from here", hint="run it again when you like") from error
         except (
             OSError,
             asyncpg.InterfaceError,

@@ -21,6 +21,7 @@ from pgproof.postgres.refusals import bad_conninfo, translated, unreachable
 from pgproof.postgres.sql import conninfo_value
 from pgproof.secret import Secret
 
+_REPORT = "please report it with the server's version and encoding"
 MINIMUM = 130000
 CONNECT_SECONDS = 15
 Parameters = Sequence[object] | Mapping[str, object]

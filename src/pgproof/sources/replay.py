@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
 
-from pgproof.errors import Damaged, QueryFailed
+from pgproof.errors import Damaged, PgproofError, QueryFailed
 from pgproof.evidence import Digest
 from pgproof.manifest import Block, Manifest, Table
 from pgproof.postgres import archive, catalog, roles
 from pgproof.postgres.archive import Chosen, TocEntry
-from pgproof.postgres.rows import Rows, open_rows, strides
+from pgproof.postgres.rows import Rows, rows_for, strides
 from pgproof.postgres.server import Address, Session, Wire, connect
 from pgproof.postgres.tools import Tools
 from pgproof.sources import text
@@ -285,12 +285,14 @@ class _Crew:
         self._executor = ThreadPoolExecutor(self._jobs, thread_name_prefix="rows")
         self._mine = threading.local()
         self._all: list[Rows] = []
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
+            self._stopped.set()
             for rows in self._all:
                 rows.terminate()
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -312,8 +314,11 @@ class _Crew:
 
     def _rows(self) -> Rows:
         if not hasattr(self._mine, "rows"):
-            self._mine.rows = open_rows(self._wire)
-            self._all.append(self._mine.rows)
+            self._mine.rows = rows_for(self._wire)
+            self._all.append(self._mine.rows)  # before it is open: what is being connected can be ended too
+            if self._stopped.is_set():
+                raise PgproofError("the run was stopped")
+            self._mine.rows.open()
         rows: Rows = self._mine.rows
         return rows
 

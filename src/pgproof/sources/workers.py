@@ -13,7 +13,7 @@ from queue import Empty, Full, Queue
 
 from pgproof.errors import Busy, PgproofError, QueryFailed
 from pgproof.manifest import Codec
-from pgproof.postgres.rows import Rows, open_rows
+from pgproof.postgres.rows import Rows, rows_for
 from pgproof.postgres.server import Wire
 from pgproof.postgres.snapshot import Snapshot
 from pgproof.sources.units import Reader, Slice, Unit, UnitCopier
@@ -49,8 +49,8 @@ class Readers:
         return UnitCopier(reader, self.codec, self.snapshot.session.codec, emit)
 
     def connection(self) -> Rows:
-        """A connection for rows."""
-        return open_rows(self.wire, settings=self.range_settings | {"lock_timeout": str(QUEUE_SECONDS * 1000)})
+        """A connection for rows, not yet open."""
+        return rows_for(self.wire, settings=self.range_settings | {"lock_timeout": str(QUEUE_SECONDS * 1000)})
 
     @contextlib.contextmanager
     def joined(self, rows: Rows) -> Iterator[None]:
@@ -99,7 +99,10 @@ class Workers:
             return
         if not hasattr(self._mine, "rows"):
             self._mine.rows = self._readers.connection()
-            self._all.append(self._mine.rows)
+            self._all.append(self._mine.rows)  # before it is open: what is being connected can be ended too
+            if self._stopped.is_set():
+                return
+            self._mine.rows.open()
         with self._readers.joined(self._mine.rows):
             self._readers.copier(_Patient(self._readers, self._mine.rows, self.queued), self._emit).copy(unit)
 

@@ -148,9 +148,14 @@ class _FileSink(Sink):
         self._store, self._name, self._replace = store, name, replace
         self._target = store._path(name)  # noqa: SLF001 - the sink is the store's other half
         self._temporary = self._target.with_name(temporary())
-        with _translated(name):
-            self._fd = self._begin()
-            os.fchmod(self._fd, 0o600)
+        self._fd = -1
+        try:
+            with _translated(name):
+                self._fd = self._begin()
+                os.fchmod(self._fd, 0o600)
+        except BaseException:  # an interruption may come when the file is there and its number not yet known here
+            self.abort()
+            raise
 
     def _begin(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
