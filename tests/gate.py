@@ -5,6 +5,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +18,8 @@ class Gate:
     """A socket of its own before that of `server`; connections are numbered from 1 by when they come.
 
     Number `hold` gets as far as the server's request for a password, which it never sees: at the server a
-    backend waits in its authentication, as long as both ends are open. `held` is set when it has come to that.
+    backend waits in its authentication, as long as both ends are open. `held` is set when it has come to that,
+    and `left` is when the client closed it (time.monotonic()).
     """
 
     def __init__(self, server: Address) -> None:
@@ -30,6 +32,7 @@ class Gate:
         self.count = 0
         self.hold = 0
         self.held = threading.Event()
+        self.left = 0.0
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(f"{self._folder}/.s.PGSQL.5432")
         self._listener.listen(64)
@@ -38,7 +41,7 @@ class Gate:
 
     def expect(self, number: int) -> None:
         """Hold the connection that comes as the `number`-th from now on; 0 holds none."""
-        self.count, self.hold = 0, number
+        self.count, self.hold, self.left = 0, number, 0.0
         self.held.clear()
 
     def __enter__(self) -> Self:
@@ -66,7 +69,10 @@ class Gate:
         server.sendall(client.recv(_CHUNK))
         server.recv(_CHUNK)
         self.held.set()
-        _carry(client, server)
+        while client.recv(_CHUNK):
+            pass
+        self.left = time.monotonic()
+        server.shutdown(socket.SHUT_RDWR)
 
     def _carry_both(self, client: socket.socket, server: socket.socket) -> None:
         threading.Thread(target=_carry, args=(server, client), daemon=True).start()

@@ -43,7 +43,7 @@ from pgproof.stream.reading import Reading
 _MARK = "_restoring_"
 _OURS = rf"{_MARK}(?P<tag>[0-9a-z]+\.\d+\.\d*)\.[0-9a-f]{{4}}"
 _LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
-_DROP_SECONDS = 3  # for the cleanup after a failure or an interruption, which is to end within five
+_DROP_SECONDS, _DROP_SECONDS_IN_HASTE = 120, 3  # for the cleanup: after a failure; a signal is to end it within five
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 
 
@@ -294,7 +294,7 @@ def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> I
         _create(session, statement)
         yield temporary
     except BaseException as error:
-        left = _give_up(session, target.to(temporary))
+        left = _give_up(session, target.to(temporary), in_haste=isinstance(error, KeyboardInterrupt))
         if left and isinstance(error, PgproofError):
             error.message = f"{error.message}; {left}"
         elif left and isinstance(error, KeyboardInterrupt):
@@ -302,14 +302,14 @@ def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> I
         raise
 
 
-def _give_up(session: Session, temporary: Address) -> str:
-    """Drop the unfinished database, in a few seconds or not at all; returns what is left, '' for nothing.
+def _give_up(session: Session, temporary: Address, *, in_haste: bool) -> str:
+    """Drop the unfinished database, within a deadline or not at all; returns what is left, '' for nothing.
 
-    The server makes a drop wait for everybody who is just logging in, at most for its authentication_timeout
-    (WaitForProcSignalBarrier in PostgreSQL's dropdb()).
+    The server makes a drop wait for a checkpoint, and for everybody who is just logging in, at most for its
+    authentication_timeout (WaitForProcSignalBarrier in PostgreSQL's dropdb()).
     """
     try:
-        session.run(f"SET statement_timeout = '{_DROP_SECONDS}s'")
+        session.run(f"SET statement_timeout = '{_DROP_SECONDS_IN_HASTE if in_haste else _DROP_SECONDS}s'")
         _drop(session, temporary)
     except PgproofError as error:
         return (

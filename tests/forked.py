@@ -1,0 +1,170 @@
+"""The program in a process that is forked and not started anew: a third of a second of imports is paid once.
+
+`Forked` starts one Python that has imported pgproof (`python -m tests.forked`), which then forks for each run. The
+child gets the caller's words, folder, environment and standard streams, and is in all that a test can see the program
+itself: a process of its own, with its own signals, limits and exit status. What the start of Python does is tested by
+runs of `python -m pgproof`.
+"""
+
+import contextlib
+import gc
+import io
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+_MOST = 1 << 20  # bytes of a request: words and environment
+_OF_THE_START = ("LANG", "LC_ALL", "LC_CTYPE")  # what Python reads once, when it starts; and all of PYTHON*
+
+
+@dataclass
+class Running:
+    """A run that has begun; `pid` is the program's."""
+
+    words: Sequence[str]
+    pid: int
+    connection: socket.socket
+    out: io.BufferedRandom
+    err: io.BufferedRandom
+
+    def wait(self, timeout: float) -> "subprocess.CompletedProcess[str]":
+        """How it ended, and what it wrote. Raises subprocess.TimeoutExpired, having killed it."""
+        self.connection.settimeout(timeout)
+        try:
+            status = int(self.connection.recv(64))
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(["pgproof", *self.words], timeout) from None
+        finally:
+            texts = [_text(self.out), _text(self.err)]
+            self.connection.close()
+        return subprocess.CompletedProcess(["pgproof", *self.words], status, *texts)
+
+
+def _text(file: io.BufferedRandom) -> str:
+    with file:
+        file.seek(0)
+        return io.TextIOWrapper(file, errors="replace").read()
+
+
+class Forked:
+    """The process that has everything imported; several threads may use it."""
+
+    def __init__(self) -> None:
+        self._name = f"\0pgproof-forked-{os.getpid()}-{time.monotonic_ns()}"
+        argv = [sys.executable, "-m", "tests.forked"]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self._name)
+            listener.listen(64)
+            self._server = subprocess.Popen(
+                [*argv, str(listener.fileno())],
+                cwd=Path(__file__).resolve().parent.parent,
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.PIPE,  # it ends when this does
+            )
+
+    @staticmethod
+    def fits(env: Mapping[str, str]) -> bool:
+        """Whether a run with this environment would differ from a fresh Python's: then it needs one."""
+        of_python = {key for key in (*env, *os.environ) if key.startswith("PYTHON")}
+        return all(env.get(key) == os.environ.get(key) for key in (*_OF_THE_START, *of_python))
+
+    def start(self, words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Running:
+        """Begin a run of `pgproof WORDS`."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.connect(self._name)
+        request = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env)}).encode()
+        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - Running closes them
+        with open(os.devnull, "rb") as nothing:
+            socket.send_fds(connection, [request], [nothing.fileno(), out.fileno(), err.fileno()])
+            pid = int(connection.recv(64))
+        return Running(words, pid, connection, out, err)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._server.stdin
+        self._server.stdin.close()
+        self._server.wait(30)
+
+
+# -- the process that forks --------------------------------------------------------------------------
+
+
+def serve(listener: socket.socket) -> dict[str, Any] | None:
+    """Fork for every request. Returns the request in a child, None at the end."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is sys.stdin:
+                    return None
+                if key.fileobj is not listener:
+                    selector.unregister(key.fileobj)
+                    _ended(key.fd, *key.data)
+                elif request := _forked(listener, selector):
+                    return request
+
+
+def _forked(listener: socket.socket, selector: selectors.BaseSelector) -> dict[str, Any] | None:
+    connection, _ = listener.accept()
+    sent, streams, _, _ = socket.recv_fds(connection, _MOST, 3)
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        return dict(json.loads(sent))
+    for stream in streams:
+        os.close(stream)
+    connection.send(str(pid).encode())
+    selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
+    return None
+
+
+def _ended(pidfd: int, pid: int, connection: socket.socket) -> None:
+    _, status = os.waitpid(pid, 0)
+    os.close(pidfd)
+    with contextlib.suppress(OSError), connection:
+        connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def become(request: dict[str, Any]) -> None:
+    """Run the program with what was asked for, as if this process had been started so."""
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    os.chdir(request["cwd"])
+    tempfile.tempdir = None
+    sys.argv[1:] = request["words"]
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, encoding="utf-8", errors=errors, closefd=False, buffering=lines)  # noqa: SIM115
+        for number, mode, errors, lines in ((0, "r", "strict", -1), (1, "w", "strict", -1), (2, "w", "backslashreplace", 1))
+    )
+    from pgproof.cli.main import main
+
+    main()
+
+
+if __name__ == "__main__":
+    from pgproof.cli import commands, main  # noqa: F401 - what is imported here is imported once
+    from pgproof.postgres import rows, server  # noqa: F401
+
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv.pop(1))) as given:
+        asked = serve(given)
+    if asked:
+        become(asked)
