@@ -22,6 +22,8 @@ from pgproof.postgres.server import Address, connect
 from pgproof.postgres.sql import literal
 from pgproof.postgres.sql import name as quoted
 from pgproof.secret import Secret
+from tests import forked
+from tests.moments import Moment
 from tests.buckets import moto_server, rclone_server  # noqa: F401 - fixtures of all tests
 
 pytest_plugins = ["tests.sweeps"]
@@ -198,16 +200,19 @@ class Program:
         return [sys.executable, "-m", "pgproof", *words]
 
     def run(self, *words: str, timeout: float = 300) -> Ran:
-        done = subprocess.run(
-            self.argv(*words),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        """Run it to its end, in a process forked from one that has it imported, where that makes no difference."""
+        env = self.environment
+        if forked.fits(env):
+            done = forked.shared().start(words, self.folder, env).wait(timeout)
+        else:
+            done = subprocess.run(
+                self.argv(*words), cwd=self.folder, env=env, capture_output=True, text=True, timeout=timeout, check=False
+            )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def until(self, moment: Moment, *words: str) -> forked.Running:
+        """Begin a run that stands still at `moment`."""
+        return forked.shared().start(words, self.folder, self.environment, moment)
 
     def ok(self, *words: str) -> Ran:
         """Run and demand success."""

@@ -6,6 +6,7 @@ itself: a process of its own, with its own signals, limits and exit status. What
 runs of `python -m pgproof`.
 """
 
+import atexit
 import contextlib
 import gc
 import io
@@ -19,9 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
+
+from tests.moments import Moment, watch_for
 
 _MOST = 1 << 20  # bytes of a request: words and environment
 _OF_THE_START = ("LANG", "LC_ALL", "LC_CTYPE")  # what Python reads once, when it starts; and all of PYTHON*
@@ -29,15 +33,32 @@ _OF_THE_START = ("LANG", "LC_ALL", "LC_CTYPE")  # what Python reads once, when i
 
 @dataclass
 class Running:
-    """A run that has begun; `pid` is the program's."""
+    """A run that has begun; `pid` is the program's. Leaving it kills what still runs."""
 
     words: Sequence[str]
     pid: int
     connection: socket.socket
+    moment: socket.socket
     out: io.BufferedRandom
     err: io.BufferedRandom
+    ended: bool = False
 
-    def wait(self, timeout: float) -> "subprocess.CompletedProcess[str]":
+    def reached(self, timeout: float = 60) -> str:
+        """Wait until it stands at its moment; what is told of it. Raises AssertionError when it ended before."""
+        self.moment.settimeout(timeout)
+        told = self.moment.recv(256).decode()
+        assert told, f"pgproof {' '.join(self.words)} did not come to its moment: {self.wait(timeout)}"
+        return told.strip()
+
+    def go(self) -> None:
+        """Let it go on from its moment."""
+        with contextlib.suppress(OSError):
+            self.moment.send(b".")
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """How it ended, and what it wrote. Raises subprocess.TimeoutExpired, having killed it."""
         self.connection.settimeout(timeout)
         try:
@@ -46,9 +67,20 @@ class Running:
             os.kill(self.pid, signal.SIGKILL)
             raise subprocess.TimeoutExpired(["pgproof", *self.words], timeout) from None
         finally:
+            self.ended = True
             texts = [_text(self.out), _text(self.err)]
             self.connection.close()
+            self.moment.close()
         return subprocess.CompletedProcess(["pgproof", *self.words], status, *texts)
+
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.ended:
+            self.signal(signal.SIGKILL)
+            self.wait()
 
 
 def _text(file: io.BufferedRandom) -> str:
@@ -73,30 +105,39 @@ class Forked:
                 stdin=subprocess.PIPE,  # it ends when this does
             )
 
-    @staticmethod
-    def fits(env: Mapping[str, str]) -> bool:
-        """Whether a run with this environment would differ from a fresh Python's: then it needs one."""
-        of_python = {key for key in (*env, *os.environ) if key.startswith("PYTHON")}
-        return all(env.get(key) == os.environ.get(key) for key in (*_OF_THE_START, *of_python))
-
-    def start(self, words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Running:
-        """Begin a run of `pgproof WORDS`."""
+    def start(
+        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], moment: Moment | None = None
+    ) -> Running:
+        """Begin a run of `pgproof WORDS`, which stands still at `moment`."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.connect(self._name)
-        request = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env)}).encode()
+        request = {"words": list(words), "cwd": str(cwd), "env": dict(env), "moment": moment and asdict(moment)}
+        ours, theirs = socket.socketpair()
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - Running closes them
-        with open(os.devnull, "rb") as nothing:
-            socket.send_fds(connection, [request], [nothing.fileno(), out.fileno(), err.fileno()])
+        with open(os.devnull, "rb") as nothing, theirs:
+            streams = [nothing.fileno(), out.fileno(), err.fileno(), theirs.fileno()]
+            socket.send_fds(connection, [json.dumps(request).encode()], streams)
             pid = int(connection.recv(64))
-        return Running(words, pid, connection, out, err)
+        return Running(words, pid, connection, ours, out, err)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         assert self._server.stdin
         self._server.stdin.close()
         self._server.wait(30)
+
+
+@cache
+def shared() -> Forked:
+    """The one of this process, ended with it."""
+    made = Forked()
+    atexit.register(made.close)
+    return made
+
+
+def fits(env: Mapping[str, str]) -> bool:
+    """Whether a run with this environment begins like any other; one that does not needs a Python of its own."""
+    of_python = {key for key in (*env, *os.environ) if key.startswith("PYTHON")}
+    return all(env.get(key) == os.environ.get(key) for key in (*_OF_THE_START, *of_python))
 
 
 # -- the process that forks --------------------------------------------------------------------------
@@ -120,15 +161,15 @@ def serve(listener: socket.socket) -> dict[str, Any] | None:
 
 def _forked(listener: socket.socket, selector: selectors.BaseSelector) -> dict[str, Any] | None:
     connection, _ = listener.accept()
-    sent, streams, _, _ = socket.recv_fds(connection, _MOST, 3)
+    sent, (*streams, test), _, _ = socket.recv_fds(connection, _MOST, 4)
     pid = os.fork()
     if pid == 0:
         connection.close()
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        return dict(json.loads(sent))
-    for stream in streams:
+        return {**json.loads(sent), "test": test}
+    for stream in (*streams, test):
         os.close(stream)
     connection.send(str(pid).encode())
     selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
@@ -154,6 +195,10 @@ def become(request: dict[str, Any]) -> None:
         open(number, mode, encoding="utf-8", errors=errors, closefd=False, buffering=lines)  # noqa: SIM115
         for number, mode, errors, lines in ((0, "r", "strict", -1), (1, "w", "strict", -1), (2, "w", "backslashreplace", 1))
     )
+    test = socket.socket(fileno=request["test"])
+    test.set_inheritable(False)
+    if request["moment"]:
+        watch_for(Moment(**request["moment"]), test)
     from pgproof.cli.main import main
 
     main()

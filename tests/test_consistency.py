@@ -19,14 +19,31 @@ from tests.conftest import Servers
 from tests.kit import Kit, digests, holding, rows, run, traces, value
 
 
+def waiting(database: Address) -> int:
+    """How many sessions wait for a lock in this database."""
+    asked = """SELECT count(*) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
+        WHERE NOT l.granted AND a.datname = %s"""
+    with connect(database, "postgres") as session:
+        return int(session.value(asked, [database.database]))
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    """Wait for something that will be."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what}: not in {seconds} s"
+        time.sleep(0.005)
+
+
 class When:
-    """A progress that does something, once, when the backup comes to a point; and waits until it has begun.
+    """A progress that does something, once, when the backup comes to a point; and waits until it is done, or waits
+    for a lock in `database`.
 
     It holds up the writer, not the workers: they go on until the queue of finished blocks is full.
     """
 
-    def __init__(self, point: str, act: Callable[[], None], *, wait: float = 0.3, after: int = 0) -> None:
-        self.point, self.act, self.wait, self.after = point, act, wait, after
+    def __init__(self, database: Address, point: str, act: Callable[[], None], *, after: int = 0) -> None:
+        self.database, self.point, self.act, self.after = database, point, act, after
         self.failed: list[BaseException] = []
         self.thread: threading.Thread | None = None
         self._now = ""
@@ -45,9 +62,9 @@ class When:
     def _go(self) -> None:
         if self.thread:
             return
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-        time.sleep(self.wait)
+        self.thread = thread = threading.Thread(target=self._run, daemon=True)
+        thread.start()
+        until(lambda: not thread.is_alive() or waiting(self.database) > 0, "what is done meanwhile")
 
     def _run(self) -> None:
         try:
@@ -134,11 +151,12 @@ def test_the_sum_of_a_bank_is_constant(servers: Servers, tmp_path: Path, major: 
     )
     kit = Kit(tmp_path)
     with transfers(database, accounts) as counts:
-        time.sleep(0.5)
+        until(lambda: sum(counts) > 20, "the load")
         before = sum(counts)
-        made = in_time(lambda: kit.backup(database))
+        load = When(database, "rows", lambda: until(lambda: sum(counts) > before + 20, "the load meanwhile"))
+        made = in_time(lambda: kit.backup(database, load))
         after = sum(counts)
-    assert after > before + 20, "there was no load while the backup ran"
+        load.done()
     back = servers(major).address.to(f"{database.database}_back")
     kit.restore(made, back)
     checking, savings, moved, noted = rows(
@@ -166,7 +184,7 @@ def test_who_waits_for_a_table_does_not_stop_the_backup(servers: Servers, tmp_pa
     fill(database)
     before = digests(database)
     kit = Kit(tmp_path)
-    meanwhile = When("rows", lambda: run(database, statement))
+    meanwhile = When(database, "rows", lambda: run(database, statement))
     made = in_time(lambda: kit.backup(database, meanwhile))
     meanwhile.done()
     proof = kit.prove(made)
@@ -190,9 +208,16 @@ def test_who_waits_before_the_schema_is_read_goes_first(servers: Servers, tmp_pa
         # The TRUNCATE waits for `other`, the backup's LOCK TABLE behind it; then `other` ends.
         truncate = threading.Thread(target=run, args=(database, "TRUNCATE t1"), daemon=True)
         truncate.start()
-        time.sleep(0.3)
-        threading.Timer(1.0, lambda: other.run("COMMIT")).start()
+        until(lambda: waiting(database) == 1, "the TRUNCATE")
+
+        def end() -> None:
+            until(lambda: waiting(database) == 2, "the backup's LOCK TABLE")
+            other.run("COMMIT")
+
+        ending = threading.Thread(target=end, daemon=True)
+        ending.start()
         made = in_time(lambda: kit.backup(database))
+        ending.join(20)
     truncate.join(20)
     assert kit.prove(made).ok
     assert {table.name: table.rows for table in made.evidence.tables} == {"t0": 1000, "t1": 0}
@@ -225,7 +250,7 @@ def test_a_storm_of_truncates_is_outlived(servers: Servers, tmp_path: Path) -> N
 def test_reindex_meanwhile_does_not_stop_the_backup(servers: Servers, tmp_path: Path) -> None:
     database = servers.database(17)
     fill(database)
-    kit, meanwhile = Kit(tmp_path), When("rows", lambda: run(database, "REINDEX TABLE t0"), after=1)
+    kit, meanwhile = Kit(tmp_path), When(database, "rows", lambda: run(database, "REINDEX TABLE t0"), after=1)
     made = in_time(lambda: kit.backup(database, meanwhile))
     meanwhile.done()
     assert made.evidence.rows == 240_000
@@ -236,7 +261,8 @@ def test_a_new_table_is_in_no_part_of_the_backup(servers: Servers, tmp_path: Pat
     fill(database, 2)
     before = digests(database)
     kit = Kit(tmp_path)
-    meanwhile = When("rows", lambda: run(database, "CREATE TABLE late AS SELECT 1 AS x", "INSERT INTO t0 VALUES (-1)"))
+    statements = ("CREATE TABLE late AS SELECT 1 AS x", "INSERT INTO t0 VALUES (-1)")
+    meanwhile = When(database, "rows", lambda: run(database, *statements))
     made = in_time(lambda: kit.backup(database, meanwhile))
     meanwhile.done()
     proof = kit.prove(made)

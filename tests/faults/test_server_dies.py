@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,75 +11,40 @@ import pytest
 from pgproof.postgres import tools
 from pgproof.postgres.scratch import Scratch, scratch
 from pgproof.postgres.server import connect
-from tests.conftest import Program, Ran, Servers
+from tests.conftest import Program, Servers
 from tests.faults.conftest import MAJOR, fill
 from tests.faults.invariants import Scene, whole
+from tests.forked import Running
+from tests.moments import Moment
 
-PARTS_OF_A_RUN = (0.4, 0.6, 0.8)
-END_OURS = """SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
+BACKUP = (Moment("phase:rows"), Moment("advance"), Moment("phase:large objects"))
+RESTORE = (Moment("phase:rows"), Moment("advance"), Moment("phase:indexes and keys"), Moment("program:pg_restore", 2))
+END_OURS = """SELECT count(pg_catalog.pg_terminate_backend(pid, 5000)) FROM pg_catalog.pg_stat_activity
     WHERE application_name ~ '^(pgproof|pg_)' AND pid <> pg_catalog.pg_backend_pid()"""
 
 
-def start(program: Program, *words: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        program.argv(*words), cwd=program.folder, env=program.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+def failed(run: Running) -> None:
+    """It says so, with a hint, and blames nothing that is stored."""
+    done = run.wait()
+    said = f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr and "a fault in pgproof" not in done.stderr, said
+    assert done.returncode in (1, 6) and "hint: " in done.stderr, said
 
 
-def ended(child: "subprocess.Popen[str]") -> Ran:
-    out, err = child.communicate(timeout=60)
-    return Ran(child.returncode, out, err)
-
-
-def end_ours(scene: Scene, child: "subprocess.Popen[str]") -> None:
-    """End the sessions that there are; a slow machine may not have come so far: then the first that come."""
-    with connect(scene.source, "postgres") as session:
-        while not session.value(END_OURS) and child.poll() is None:
-            time.sleep(0.005)
-
-
-def said_so(ran: Ran) -> bool:
-    """Whether it failed, as it should; False where it was over before anything happened."""
-    said = f"exit {ran.code}\n{ran.out}\n{ran.err}"
-    assert "Traceback" not in ran.err and "a fault in pgproof" not in ran.err, said
-    assert ran.code in (0, 1, 6), said
-    assert ran.code == 0 or "hint: " in ran.err, said
-    return ran.code != 0
-
-
-def usual(program: Program, *words: str) -> float:
-    began = time.monotonic()
-    program.ok(*words)
-    return time.monotonic() - began
-
-
-@pytest.mark.parametrize("verb", ["backup", "restore"])
-def test_our_sessions_are_ended(make_scene: Callable[..., Scene], verb: str) -> None:
-    """A2 and E7: by an administrator, a failover, a restart: as often as it happens, nothing half is left."""
-    scene = make_scene(rows=60_000)
-    words = ("backup",) if verb == "backup" else ("restore", "latest", "--to", "ended")
-    seconds = usual(scene.program, *words[:3], *(["before"] if verb == "restore" else []))
-    scene.good = set(scene.manifests())
-    if verb == "restore":
-        scene.remember()
-    failures = 0
-    for part in PARTS_OF_A_RUN:
-        child = start(scene.program, *words)
-        time.sleep(seconds * part)
-        end_ours(scene, child)
-        failures += said_so(ran := ended(child))
-        scene.check("ended")
+@pytest.mark.parametrize("moment", [*BACKUP, *RESTORE], ids=str)
+def test_our_sessions_are_ended(make_scene: Callable[..., Scene], moment: Moment) -> None:
+    """A2 and E7: by an administrator, a failover, a restart: nothing half is left."""
+    restoring = moment in RESTORE
+    scene, words = make_scene(), ("restore", "latest", "--to", "ended") if moment in RESTORE else ("backup",)
+    with scene.program.until(moment, *words) as run:
+        run.reached()
         with connect(scene.source, "postgres") as session:
-            session.run("DROP DATABASE IF EXISTS ended WITH (FORCE)")
-        assert ran.code == 0 or len(scene.manifests()) == len(scene.good), "a backup of a run that failed is listed"
-        scene.check_converged(scene.program.run(*words), "ended" if verb == "restore" else "")
-        if verb == "restore":
-            with connect(scene.source, "postgres") as session:
-                session.run("DROP DATABASE ended WITH (FORCE)")
-        else:
-            scene.good = set(scene.manifests())
-    assert failures, "no session was ended in time"
+            assert session.value(END_OURS)
+        run.go()
+        failed(run)
+    scene.check("ended")
+    assert set(scene.manifests()) == scene.good, "a backup of a run that failed is listed"
+    scene.check_converged(scene.program.run(*words), "ended" if restoring else "")
 
 
 def server_of_its_own() -> AbstractContextManager[Scratch]:
@@ -89,26 +52,26 @@ def server_of_its_own() -> AbstractContextManager[Scratch]:
     return scratch(fitting)
 
 
-@pytest.mark.parametrize("part", PARTS_OF_A_RUN)
-def test_the_server_is_killed(folder: Path, part: float) -> None:
+@pytest.mark.parametrize("moment", BACKUP, ids=str)
+def test_the_server_is_killed(folder: Path, moment: Moment) -> None:
     """A1: kill -9 of the postmaster and all its processes."""
     with server_of_its_own() as server:
         source = server.address.to("template1")
         with connect(source) as session:
             session.run("CREATE DATABASE kc")
         source = server.address.to("kc")
-        fill(source, 60_000)
+        fill(source)
         program = Program(folder, {"TMPDIR": str(folder / "tmp")})
         program.configure(db=source)
-        seconds = usual(program, "backup")
-        child = start(program, "backup")
-        time.sleep(seconds * part)
-        postmaster = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
-        os.killpg(os.getpgid(postmaster), signal.SIGKILL)
-        failed = said_so(ended(child))
-        (good, *others) = program.run("list", "--json").json
+        program.ok("backup")
+        with program.until(moment, "backup") as run:
+            run.reached()
+            postmaster = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
+            os.killpg(os.getpgid(postmaster), signal.SIGKILL)
+            run.go()
+            failed(run)
+        (good,) = program.run("list", "--json").json
         assert list(whole(program.store, good["id"])) == []
-        assert not failed or not others, "a backup of a run that failed is listed"
         assert not list(program.store.rglob(".pgproof-tmp-*")) and not list(program.store.rglob("lock.json"))
         assert list((folder / "tmp").iterdir()) == []
         assert program.run("backup").code == 6

@@ -6,7 +6,6 @@ call, as in test_kill.py, so that it is the same in every run.
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -14,8 +13,9 @@ import pytest
 
 from tests.conftest import Ran
 from tests.faults import test_kill
-from tests.faults.invariants import Scene, command, of_scene
+from tests.faults.invariants import Scene
 from tests.faults.test_kill import Point, strace
+from tests.moments import Moment
 from tests.sweeps import spread
 
 SECONDS = 10.0
@@ -89,62 +89,34 @@ def test_a_signal_while_it_starts(make_scene: Callable[..., Scene], number: sign
 
 
 def test_a_second_signal_ends_it_at_once(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene(rows=100_000)
-    child = subprocess.Popen(
-        scene.program.argv("prove", "--quiet"), cwd=scene.program.folder, env=scene.program.environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for(scene, child, "postgres -D")
-    for _ in range(2):
-        child.send_signal(signal.SIGTERM)
-        time.sleep(0.02)
-    assert child.wait(SECONDS) in (130, -signal.SIGTERM)
+    """The first is being answered: it stands where the drill's server is stopped."""
+    scene = make_scene()
+    with scene.program.until(Moment("phase:rows"), "prove", "--quiet") as run:
+        run.reached()
+        run.signal(signal.SIGTERM)
+        run.signal(signal.SIGTERM)
+        assert run.wait().returncode in (130, -signal.SIGTERM)
     scene.check()
     scene.check_converged(scene.program.run("prove", "--quiet"))
 
 
-def wait_for(scene: Scene, child: "subprocess.Popen[bytes]", words: str) -> int:
-    """The first child of the scene whose command has these words; 0 if the run was over before."""
-    while child.poll() is None:
-        for pid in of_scene(scene.temporary):
-            if words in command(pid) and pid != child.pid:
-                return pid
-    return 0
-
-
 @pytest.mark.parametrize(
-    ("verb", "victim"),
-    [("backup", "pg_dump --format"), ("backup", "pg_dumpall"), ("backup", "gpg "), ("restore", "pg_restore"),
-     ("prove", "pg_restore"), ("prove", "postgres -D"), ("prove", "initdb"), ("verify", "gpg ")],
+    ("verb", "program"),
+    [("backup", "pg_dump"), ("backup", "pg_dumpall"), ("backup", "gpg"), ("restore", "pg_restore"),
+     ("prove", "pg_restore"), ("prove", "postgres"), ("prove", "initdb"), ("verify", "gpg")],
 )  # fmt: skip
-def test_a_child_is_killed(make_scene: Callable[..., Scene], verb: str, victim: str) -> None:
+def test_a_child_is_killed(make_scene: Callable[..., Scene], verb: str, program: str) -> None:
     """By the kernel, say, when memory is short: it is said which, and what is stored is not blamed for it."""
     scene = make_scene(encrypted=True)
     words = {"restore": ("restore", "latest", "--to", "killed")}.get(verb, (verb,))
     (good,) = scene.good
-    hits = 0
-    for turn in range(15):
-        if hits and turn >= 3:  # on a busy machine many a child is over before it is seen
-            break
-        log = scene.program.folder / "said.txt"
-        with log.open("wb") as file:
-            child = subprocess.Popen(
-                scene.program.argv(*words), cwd=scene.program.folder, env=scene.program.environment,
-                stdout=file, stderr=file,
-            )  # fmt: skip
-            if pid := wait_for(scene, child, victim):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pid = 0
-            code = child.wait(60)
-        said = log.read_text()
-        assert "Traceback" not in said and "a fault in pgproof" not in said, said
-        assert code == 0 or ("hint:" in said and code in (1, 2, 3, 6)), f"exit {code}: {said}"
-        hits += code != 0
-        scene.check("killed")
-        assert list(scene.leftovers()) == [], said
-        assert good in scene.listed(), f"{victim} was killed, and the backup is called damaged: {said}"
-        test_kill.thin_out(scene)
-        test_kill.drop(scene, "killed")
-    assert hits, "nothing was ever killed in time"
+    with scene.program.until(Moment(f"program:{program}"), *words) as run:
+        os.kill(int(run.reached()), signal.SIGKILL)
+        run.go()
+        done = run.wait()
+    said = f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in said and "a fault in pgproof" not in said, said
+    assert done.returncode in (1, 2, 3, 6) and "hint:" in said and program in said, said
+    scene.check("killed")
+    assert list(scene.leftovers()) == [], said
+    assert good in scene.listed(), f"{program} was killed, and the backup is called damaged: {said}"

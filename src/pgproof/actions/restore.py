@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pgproof.actions.asking import Answers, ask
+from pgproof.actions.temporary import drop_abandoned, shortened, temporary_database
 from pgproof.checks import Check
 from pgproof.checks.keycloak import Statement
 from pgproof.errors import Damaged, Interrupted, PgproofError, QueryFailed, Refused
@@ -39,13 +40,6 @@ from pgproof.sources.replay import (
 from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
-
-_MARK = "_restoring_"
-_OURS = rf"{_MARK}(?P<tag>[0-9a-z]+\.\d+\.\d*)\.[0-9a-f]{{4}}"
-_LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
-_DROP_SECONDS, _DROP_SECONDS_IN_HASTE = 120, 3  # for the cleanup: after a failure; a signal is to end it within five
-_LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -127,10 +121,10 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
     if made.selection.whole:
         reading.check_all(progress)
     with maintenance(target) as session:
-        _sweep(session, target)
+        drop_abandoned(session, target)
         with (
             _new_roles(session, reading, made) as notes,
-            _temporary(session, target, made, wish.manner.owners) as temporary,
+            temporary_database(session, target, made.database, reading.manifest, owners=wish.manner.owners) as temporary,
         ):
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
@@ -281,53 +275,6 @@ def _taking(database: str, aside: str | None, wish: Wish) -> tuple[str, ...]:
     return (*steps, f"give the new database the name {database}")
 
 
-@contextmanager
-def _temporary(session: Session, target: Address, made: Plan, owners: bool) -> Iterator[str]:
-    """A new database under a temporary name, dropped unless it has been renamed by the end."""
-    # The name tells whose it is, from the moment it is there: what a killed restore left is dropped by the next.
-    temporary = shortened(made.database, f"{_MARK}{process.identity().tag}.{secrets.token_hex(2)}")
-    owner = made.manifest.database.owner if owners else None
-    statement = catalog.create_database(temporary, made.manifest.database, owner=owner, version_num=session.version_num)
-    # As long as this lock is held somebody works on the database; it ends with the session, however that ends.
-    session.run(f"SELECT pg_catalog.pg_advisory_lock({_LOCKS}, {_lock_key(temporary)})")
-    try:
-        _create(session, statement)
-        yield temporary
-    except BaseException as error:
-        left = _give_up(session, target.to(temporary), in_haste=isinstance(error, KeyboardInterrupt))
-        if left and isinstance(error, PgproofError):
-            error.message = f"{error.message}; {left}"
-        elif left and isinstance(error, KeyboardInterrupt):
-            raise Interrupted(f"interrupted; {left}", hint="run the restore again") from error
-        raise
-
-
-def _give_up(session: Session, temporary: Address, *, in_haste: bool) -> str:
-    """Drop the unfinished database, within a deadline or not at all; returns what is left, '' for nothing.
-
-    The server makes a drop wait for a checkpoint, and for everybody who is just logging in, at most for its
-    authentication_timeout (WaitForProcSignalBarrier in PostgreSQL's dropdb()).
-    """
-    try:
-        session.run(f"SET statement_timeout = '{_DROP_SECONDS_IN_HASTE if in_haste else _DROP_SECONDS}s'")
-        _drop(session, temporary)
-    except PgproofError as error:
-        return (
-            f"the unfinished database {temporary.database} is left on the server ({error.message}); "
-            "the next restore to this server drops it"
-        )
-    return ""
-
-
-def _create(session: Session, statement: str) -> None:
-    try:
-        session.run(statement)
-    except QueryFailed as error:
-        raise Refused(
-            f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
-        ) from error
-
-
 def _lock_key(database: str) -> int:
     return zlib.crc32(database.encode()) >> 1
 
@@ -391,25 +338,3 @@ def _finish(session: Session, temporary: str, made: Plan, wish: Wish) -> None:
         raise Refused(
             f"the switch failed, nothing was changed: {error.message}", hint="stop what uses it and try again"
         ) from error
-
-
-def _sweep(session: Session, target: Address) -> None:
-    """Drop what restores left that were killed: by its name, and only where nobody works on it any more."""
-    for (database,) in session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE %s", [f"%{_MARK}%"]):
-        match = re.search(_OURS + r"\Z", database)
-        if match and (process.is_gone_by(match["tag"]) or not _worked_on(session, database)):
-            with contextlib.suppress(PgproofError):
-                _drop(session, target.to(database))
-
-
-def _worked_on(session: Session, database: str) -> bool:
-    """Whether the session that made it is there still: also that of another host, where a process says nothing."""
-    held = """SELECT count(*) FROM pg_catalog.pg_locks
-        WHERE locktype = 'advisory' AND classid::int8 = %s AND objid::int8 = %s AND objsubid = 2"""
-    return bool(session.value(held, [_LOCKS, _lock_key(database)]))
-
-
-def shortened(database: str, ending: str) -> str:
-    """`database` with an ending, within the bytes that an identifier may have."""
-    room = _LONGEST - len(ending.encode())
-    return database.encode()[:room].decode("utf-8", "ignore") + ending

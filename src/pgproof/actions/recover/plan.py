@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from pgproof.actions.restore import shortened
+from pgproof.actions.temporary import shortened
 from pgproof.errors import Refused
 from pgproof.manifest import Kind, Manifest, stamp_of
 from pgproof.repository import Backup

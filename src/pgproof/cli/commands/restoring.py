@@ -178,7 +178,7 @@ def _target(conf: Config, manifest: Manifest, to: str | None, password: str | No
         raise UsageError(
             f"{to!r} cannot be the name of a database", hint="a name has 1 to 63 bytes; without --to a new one is made"
         )
-    from pgproof.actions.restore import shortened
+    from pgproof.actions.temporary import shortened
 
     source = conf.source(manifest.source)
     address = address_of(source)

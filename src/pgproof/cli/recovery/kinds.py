@@ -16,6 +16,7 @@ from pgproof.actions.recover.plan import Facts
 from pgproof.actions.recover.revive import Revival
 from pgproof.actions.recover.services import Service
 from pgproof.actions.recover.volumes import Volumes
+from pgproof.actions.temporary import shortened
 from pgproof.cli.present import recent_runs
 from pgproof.cli.volumes import alone_with
 from pgproof.cluster import Image
@@ -111,7 +112,7 @@ class OfDatabase:
     ) -> Facts:
         assert isinstance(ground, Databases)  # it is ours
         target = ground.target
-        new = target.to(restore.shortened(target.database, f"_recovering_{stamp_of(now)}"))
+        new = target.to(shortened(target.database, f"_recovering_{stamp_of(now)}"))
         made = restore.plan(found.reading, new, wish, now)
         using = self.services(None)
         runs = recent_runs() or ()
