@@ -150,6 +150,17 @@ class Program:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """Begin a run that the caller ends."""
+        return subprocess.Popen(
+            self.argv(*words),
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
     def ok(self, *words: str) -> Ran:
         """Run and demand success."""
         ran = self.run(*words)

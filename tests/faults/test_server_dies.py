@@ -22,13 +22,6 @@ END_OURS = """SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog
     WHERE application_name ~ '^(pgproof|pg_)' AND pid <> pg_catalog.pg_backend_pid()"""
 
 
-def start(program: Program, *words: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        program.argv(*words), cwd=program.folder, env=program.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
 def ended(child: "subprocess.Popen[str]") -> Ran:
     out, err = child.communicate(timeout=60)
     return Ran(child.returncode, out, err)
@@ -60,7 +53,7 @@ def test_our_sessions_are_ended(make_scene: Callable[..., Scene], verb: str) -> 
         scene.remember()
     failures = 0
     for part in PARTS_OF_A_RUN:
-        child = start(scene.program, *words)
+        child = scene.program.start(*words)
         time.sleep(seconds * part)
         with connect(scene.source, "postgres") as session:
             session.value(END_OURS)
@@ -95,7 +88,7 @@ def test_the_server_is_killed(folder: Path, part: float) -> None:
         program = Program(folder, {"TMPDIR": str(folder / "tmp")})
         program.configure(db=source)
         seconds = usual(program, "backup")
-        child = start(program, "backup")
+        child = program.start("backup")
         time.sleep(seconds * part)
         postmaster = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
         os.killpg(os.getpgid(postmaster), signal.SIGKILL)

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from pgproof.errors import Interrupted, PgproofError, UsageError
+from pgproof.stream import interruption
 
 # All else is imported in _command(), so that a Ctrl-C in that third of a second is answered like any other.
 
@@ -24,6 +25,8 @@ def main() -> NoReturn:
         warnings.simplefilter("ignore")  # Python's, which are for whoever writes pgproof
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background has it ignored
+        signal.signal(signal.SIGINT, _ctrl_c)
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     if len(sys.argv) == 1:
         sys.argv.append("--help")
@@ -32,7 +35,11 @@ def main() -> NoReturn:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second signal ends at once
-    raise KeyboardInterrupt
+    interruption.interrupt()
+
+
+def _ctrl_c(_number: int, _frame: FrameType | None) -> None:
+    interruption.interrupt()
 
 
 class _Output(io.TextIOWrapper):
