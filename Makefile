@@ -9,7 +9,7 @@ help:
 	@echo "make test       lint, types, import contracts, and the quick tests on real servers"
 	@echo "make test-slow  the long journeys, and samples of the sweeps"
 	@echo "make test-all   both, as CI runs them"
-	@echo "make sweep      the whole sweeps, some of them for an hour: docs/evidence.md"
+	@echo "make sweep      the whole sweeps, 40 minutes: docs/evidence.md"
 	@echo "make bench      the figures of docs/benchmarks.md, measured here"
 
 .venv/demo: pyproject.toml tools/setup

@@ -45,7 +45,7 @@ def sweep(request: pytest.FixtureRequest) -> int:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Keep the evidence of a whole sweep."""
-    if not WHOLE:
+    if not WHOLE or hasattr(terminalreporter.config, "workerinput"):  # xdist's workers have no more than their share
         return
     day = datetime.now(UTC).date().isoformat()
     lines = []
