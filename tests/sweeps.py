@@ -53,7 +53,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(outcome, []):
             size = dict(report.user_properties).get("sweep")
             if report.when == "call" and size is not None:
-                name = report.nodeid.removeprefix("tests/")
-                lines.append(f"| {day} | `{name}` | {size} | {SEED} | {outcome} | {report.duration:.0f} s |\n")
+                lines.append(f"| {day} | `{report.nodeid}` | {size} | {SEED} | {outcome} | {report.duration:.0f} s |\n")
     with EVIDENCE.open("a", encoding="utf-8") as file:
         file.writelines(sorted(lines))

@@ -8,13 +8,16 @@ asyncpg writes every statement in UTF-8, whatever the client encoding, so names 
 said through it: such databases are read and written through psycopg, at about two thirds of the speed.
 """
 
+import _thread
 import asyncio
 import contextlib
 import itertools
 import os
 import select
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from queue import SimpleQueue
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -184,7 +187,7 @@ class _Compiled:
 
     def __init__(self, wire: Wire, settings: dict[str, str]) -> None:
         self._wire, self._settings = wire, settings
-        self._loop = _Loop()
+        self._loop, self._closing = _Loop(), threading.Lock()
         self._connection: Any = None
         self._lost = asyncio.Event()
 
@@ -252,14 +255,22 @@ class _Compiled:
                 task.cancel()
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
+        """In a thread of its own: in the main one Ctrl-C comes between any two steps, and asyncio has no remedy."""
+        closed: SimpleQueue[None] = SimpleQueue()
+        # Not threading.Thread: an interruption while it starts can come out of its locks as a RuntimeError.
+        _thread.start_new_thread(self._close, (closed,))
+        closed.get()
+
+    def _close(self, closed: SimpleQueue[None]) -> None:
         try:
-            if self._connection is not None:
-                with contextlib.suppress(Exception):
-                    self._loop.run_until_complete(self._connection.close(timeout=2))
+            with self._closing, contextlib.suppress(Exception):
+                if not self._loop.is_closed():
+                    with contextlib.suppress(Exception):
+                        if self._connection is not None:
+                            self._loop.run_until_complete(self._connection.close(timeout=2))
+                    self._end()
         finally:
-            self._end()
+            closed.put(None)
 
     def _end(self) -> None:
         """Close the loop with nothing left in it: neither a socket that the server would wait at, nor a task,
@@ -269,12 +280,15 @@ class _Compiled:
         for task in left:
             task.cancel()
         self._loop.abort()
+        self._turn()  # what an interruption left in the loop may stop it once more
         if left:
             self._loop.run_until_complete(asyncio.wait(left, timeout=LAST_WORDS_SECONDS))
-        for _ in range(2):  # a transport closes its socket in a later turn of the loop; each of these is one
-            self._loop.call_soon(self._loop.stop)
-            self._loop.run_forever()
+        self._turn()  # a transport closes its socket in the turn after its abort
         self._loop.close()
+
+    def _turn(self) -> None:
+        self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
 
     def _wait(self, work: Any) -> Any:
         try:
