@@ -23,8 +23,8 @@ from pgproof.postgres.sql import literal
 from pgproof.postgres.sql import name as quoted
 from pgproof.secret import Secret
 from tests import forked
-from tests.moments import Moment
 from tests.buckets import moto_server, rclone_server  # noqa: F401 - fixtures of all tests
+from tests.moments import Moment
 
 pytest_plugins = ["tests.sweeps"]
 
@@ -206,13 +206,30 @@ class Program:
             done = forked.shared().start(words, self.folder, env).wait(timeout)
         else:
             done = subprocess.run(
-                self.argv(*words), cwd=self.folder, env=env, capture_output=True, text=True, timeout=timeout, check=False
+                self.argv(*words),
+                cwd=self.folder,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
             )
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def until(self, moment: Moment, *words: str) -> forked.Running:
         """Begin a run that stands still at `moment`."""
         return forked.shared().start(words, self.folder, self.environment, moment)
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """Begin a run that the caller ends."""
+        return subprocess.Popen(
+            self.argv(*words),
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def ok(self, *words: str) -> Ran:
         """Run and demand success."""

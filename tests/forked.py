@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from tests.moments import Moment, watch_for
 
+_STREAMS = ((0, "r", "strict", -1), (1, "w", "strict", -1), (2, "w", "backslashreplace", 1))
 _MOST = 1 << 20  # bytes of a request: words and environment
 _OF_THE_START = ("LANG", "LC_ALL", "LC_CTYPE")  # what Python reads once, when it starts; and all of PYTHON*
 
@@ -73,7 +74,6 @@ class Running:
             self.moment.close()
         return subprocess.CompletedProcess(["pgproof", *self.words], status, *texts)
 
-
     def __enter__(self) -> Self:
         return self
 
@@ -105,9 +105,7 @@ class Forked:
                 stdin=subprocess.PIPE,  # it ends when this does
             )
 
-    def start(
-        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], moment: Moment | None = None
-    ) -> Running:
+    def start(self, words: Sequence[str], cwd: Path, env: Mapping[str, str], moment: Moment | None = None) -> Running:
         """Begin a run of `pgproof WORDS`, which stands still at `moment`."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.connect(self._name)
@@ -193,7 +191,7 @@ def become(request: dict[str, Any]) -> None:
     sys.argv[1:] = request["words"]
     sys.stdin, sys.stdout, sys.stderr = (
         open(number, mode, encoding="utf-8", errors=errors, closefd=False, buffering=lines)  # noqa: SIM115
-        for number, mode, errors, lines in ((0, "r", "strict", -1), (1, "w", "strict", -1), (2, "w", "backslashreplace", 1))
+        for number, mode, errors, lines in _STREAMS
     )
     test = socket.socket(fileno=request["test"])
     test.set_inheritable(False)

@@ -70,7 +70,7 @@ def _watch_progress(happened: Happened) -> None:
         def advance(self, amount: int) -> None:
             happened("advance")
 
-    watch.Silent = Observer  # type: ignore[misc]
+    vars(watch)["Silent"] = Observer
 
 
 def _watch_stores(happened: Happened) -> None:
@@ -96,7 +96,7 @@ def _watch_stores(happened: Happened) -> None:
             happened(f"delete:{name.rpartition('/')[2]}")
             super().delete(name, **how)
 
-    job.DirectoryStore = Watched  # type: ignore[misc]
+    vars(job)["DirectoryStore"] = Watched
 
 
 def _watch_programs(happened: Happened, wanted: str) -> None:

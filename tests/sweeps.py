@@ -6,6 +6,9 @@ tries and how many the whole has, and asks the fixture `sweep` which it is:
     @pytest.mark.sweep(8, full=130)
     def test_backup_killed(..., sweep: int) -> None:
 
+A sweep whose length shows only as it is run (each call to a store fails, until a run has no call left to fail) takes
+every so-manieth in a sample, `@pytest.mark.sweep(every=4)`, and the fixture is that stride: 1 in the whole.
+
 A whole sweep leaves a line in docs/evidence.md: when, what, how many moments, with which seed, and how it ended.
 """
 
@@ -32,14 +35,17 @@ def spread(everything: Sequence[_One], count: int) -> list[_One]:
 @pytest.fixture
 def sweep(request: pytest.FixtureRequest) -> int:
     marker = request.node.get_closest_marker("sweep")
+    if every := marker.kwargs.get("every"):
+        request.node.user_properties.append(("sweep", "all"))
+        return 1 if WHOLE else int(every)
     size: int = marker.kwargs["full"] if WHOLE else marker.args[0]
-    request.node.user_properties.append(("sweep", size))
+    request.node.user_properties.append(("sweep", f"{size:,}"))
     return size
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Keep the evidence of a whole sweep."""
-    if not WHOLE:
+    if not WHOLE or hasattr(terminalreporter.config, "workerinput"):  # xdist's workers have no more than their share
         return
     day = datetime.now(UTC).date().isoformat()
     lines = []
@@ -47,7 +53,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(outcome, []):
             size = dict(report.user_properties).get("sweep")
             if report.when == "call" and size is not None:
-                name = report.nodeid.removeprefix("tests/")
-                lines.append(f"| {day} | `{name}` | {size:,} | {SEED} | {outcome} | {report.duration:.0f} s |\n")
+                lines.append(f"| {day} | `{report.nodeid}` | {size} | {SEED} | {outcome} | {report.duration:.0f} s |\n")
     with EVIDENCE.open("a", encoding="utf-8") as file:
         file.writelines(sorted(lines))

@@ -44,6 +44,18 @@ def test_documents_that_are_named_exist() -> None:
     assert not [name for name in sorted(named) if not (ROOT / name).exists()]
 
 
+def test_tests_that_are_named_exist() -> None:
+    """`tests/x.py::test_y` in a document, and the `::test_z` that follow it."""
+    lacking = []
+    for page in (ROOT / "docs").rglob("*.md"):
+        file = ""
+        for named, test in re.findall(r"(tests/[\w/]+\.py)?::(test_\w+)", page.read_text()):
+            file = named or file
+            if f"def {test}(" not in (ROOT / file).read_text():
+                lacking.append(f"{page.name}: {file}::{test}")
+    assert not lacking
+
+
 def test_every_dependency_has_its_reason() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     declared = re.findall(r'^    "([a-z-]+)(?:\[\w+\])?[<>=]', project, re.MULTILINE)

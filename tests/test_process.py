@@ -240,6 +240,25 @@ def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert gone(pid)
 
 
+def test_a_signal_as_a_program_is_started_ends_it_too() -> None:
+    """It sends us the signal itself, first of all: we may be anywhere between fork() and knowing its pid."""
+    script = textwrap.dedent(f"""
+        import os, signal, sys
+        sys.path[:0] = {sys.path!r}
+        from pgproof.cli import main
+        from pgproof.stream import process
+        program = process.Program(["/bin/sh", "-c", "kill -TERM $PPID; echo $$ >&2; exec sleep 300"])
+        for _ in range(20):
+            signal.signal(signal.SIGTERM, main._interrupt)
+            try:
+                process.run(program)
+            except KeyboardInterrupt:
+                print(os.popen(f"ps --ppid {{os.getpid()}} -o args= | grep -c '[s]leep 300'").read().strip())
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["0"] * 20, done
+
+
 # -- what it is given -------------------------------------------------------------------------------
 
 

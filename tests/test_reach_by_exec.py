@@ -26,7 +26,7 @@ from pgproof.config.settings import Docker, SourceSettings
 from pgproof.docker import Engine, relay
 from pgproof.errors import Unreachable
 from pgproof.job import address_of
-from pgproof.postgres.rows import open_rows, strides
+from pgproof.postgres.rows import rows_for, strides
 from pgproof.postgres.server import Address, connect
 from tests import engine
 from tests.conftest import Program, missing
@@ -160,7 +160,7 @@ def test_a_hundred_megabytes_come_and_go_byte_for_byte(database: str) -> None:
     with connect(by_exec(database)) as session:
         session.run("CREATE TABLE public.large (t text)")
         wire = session.wire()
-    rows, found, size = open_rows(wire), hashlib.sha256(), 0
+    rows, found, size = rows_for(wire), hashlib.sha256(), 0
 
     def take(chunk: bytes) -> None:
         nonlocal size
@@ -168,6 +168,7 @@ def test_a_hundred_megabytes_come_and_go_byte_for_byte(database: str) -> None:
         size += len(chunk)
 
     with contextlib.closing(rows):
+        rows.open()
         assert rows.copy_in("public", "large", ["t"], strides(data)) == TARGET_ROWS
         assert rows.copy_out("SELECT * FROM public.large", take) == TARGET_ROWS
     assert size == len(data) > 100 << 20 and found.digest() == hashlib.sha256(data).digest()

@@ -14,7 +14,7 @@
     ├── Busy                5   another run holds the lock
     ├── Unreachable         6   server or store does not answer
     ├── Degraded            7   done, but something asked for is missing
-    └── Interrupted       130   Ctrl-C or SIGTERM; nothing half-made is left
+    └── Interrupted       130   Ctrl-C or SIGTERM; what could not be removed is named
 
 The exit codes are those of docs/design.md, section 5. A message is one sentence about what happened;
 the hint says what the reader can do about it. Neither ever holds a secret.

@@ -40,7 +40,6 @@ from tests.conftest import Servers
 from tests.faults.conftest import MAJOR, fill
 from tests.faults.failing_store import FailingStore, Mode
 from tests.faults.invariants import databases, row_counts, whole
-from tests.sweeps import WHOLE
 
 NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -103,13 +102,9 @@ def store_of(repository: Repository) -> FailingStore:
     return repository.store
 
 
-# A sample fails every so-manieth call.
-STRIDE = 1 if WHOLE else 4
-
-
-def faults(pristine: Path, work: Path) -> Iterator[tuple[int, Path]]:
-    """For n = 1, 2, ...: n, and a fresh copy of the store. Whoever asks ends it."""
-    for number in itertools.count(1, STRIDE):
+def faults(pristine: Path, work: Path, stride: int) -> Iterator[tuple[int, Path]]:
+    """For n = 1, 1 + stride, ...: n, and a fresh copy of the store. Whoever asks ends it."""
+    for number in itertools.count(1, stride):
         assert number < 1000, "it never passes"
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(pristine, work)
@@ -139,10 +134,11 @@ def pristine(tmp_path: Path, replayer: Replayer) -> Path:
 
 @pytest.mark.parametrize("encrypted", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", DONE)
-def test_backup(pristine: Path, tmp_path: Path, replayer: Replayer, mode: Mode, encrypted: bool) -> None:
+@pytest.mark.sweep(every=4)
+def test_backup(pristine: Path, tmp_path: Path, replayer: Replayer, mode: Mode, encrypted: bool, sweep: int) -> None:
     before = listed(pristine)
     key = GPG if encrypted else Key()
-    for number, root in faults(pristine, tmp_path / "work"):
+    for number, root in faults(pristine, tmp_path / "work", sweep):
         repo = repository(root, number, mode)
         made: Manifest | None = None
         try:
@@ -162,10 +158,11 @@ def test_backup(pristine: Path, tmp_path: Path, replayer: Replayer, mode: Mode, 
 
 
 @pytest.mark.parametrize("mode", SAID)
-def test_verify_of_what_is_whole(pristine: Path, tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.sweep(every=4)
+def test_verify_of_what_is_whole(pristine: Path, tmp_path: Path, mode: Mode, sweep: int) -> None:
     """No single failure of the store makes damage out of a good backup for longer than it lasts."""
     (good,) = listed(pristine)
-    for number, root in faults(pristine, tmp_path / "work"):
+    for number, root in faults(pristine, tmp_path / "work", sweep):
         repo = repository(root, number, mode)
         answer = None
         try:
@@ -186,14 +183,15 @@ def test_verify_of_what_is_whole(pristine: Path, tmp_path: Path, mode: Mode) -> 
 
 
 @pytest.mark.parametrize("mode", SAID)
-def test_verify_of_what_is_damaged(pristine: Path, tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.sweep(every=4)
+def test_verify_of_what_is_damaged(pristine: Path, tmp_path: Path, mode: Mode, sweep: int) -> None:
     """No single failure of the store makes a good backup out of a damaged one."""
     (bad,) = listed(pristine)
     part = pristine / bad / "db.sql.gz"
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(data)
-    for number, root in faults(pristine, tmp_path / "work"):
+    for number, root in faults(pristine, tmp_path / "work", sweep):
         repo = repository(root, number, mode)
         try:
             assert not verify(repo, bad, Key(), LATER, Silent()).ok, f"{number}: {store_of(repo).hit}"
@@ -204,7 +202,8 @@ def test_verify_of_what_is_damaged(pristine: Path, tmp_path: Path, mode: Mode) -
 
 
 @pytest.mark.parametrize("mode", DONE)
-def test_prune(tmp_path: Path, replayer: Replayer, mode: Mode) -> None:
+@pytest.mark.sweep(every=4)
+def test_prune(tmp_path: Path, replayer: Replayer, mode: Mode, sweep: int) -> None:
     pristine = tmp_path / "pristine"
     pristine.mkdir()
     for days in (34, 28, 22, 2, 1):
@@ -218,7 +217,7 @@ def test_prune(tmp_path: Path, replayer: Replayer, mode: Mode) -> None:
         one.id for one in prune(job(repository(clean), replayer, policy=policy), NOW, apply=True).verdicts if one.keep
     }
     assert listed(clean) == kept and len(kept) < 5
-    for number, root in faults(pristine, tmp_path / "work"):
+    for number, root in faults(pristine, tmp_path / "work", sweep):
         repo = repository(root, number, mode)
         done = None
         try:
@@ -245,11 +244,12 @@ def test_prune(tmp_path: Path, replayer: Replayer, mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", SAID)
-def test_looking(pristine: Path, tmp_path: Path, replayer: Replayer, mode: Mode) -> None:
+@pytest.mark.sweep(every=4)
+def test_looking(pristine: Path, tmp_path: Path, replayer: Replayer, mode: Mode, sweep: int) -> None:
     """`list` and `find` never say that there is nothing, or take an older backup for the newest, in silence."""
     newest = backup(job(repository(pristine), replayer), LATER, Silent())
     everything = listed(pristine)
-    for number, root in faults(pristine, tmp_path / "work"):
+    for number, root in faults(pristine, tmp_path / "work", sweep):
         repo = repository(root, number, mode)
         try:
             sound, broken = repo.backups("db")
@@ -275,10 +275,11 @@ def restore_from(repo: Repository, made: Manifest, target: Address) -> None:
 
 
 @pytest.mark.parametrize("mode", ["before", pytest.param("short", marks=pytest.mark.slow), "flipped"])
-def test_restore(source: Address, captured: tuple[Path, Manifest], mode: Mode) -> None:
+@pytest.mark.sweep(every=4)
+def test_restore(source: Address, captured: tuple[Path, Manifest], mode: Mode, sweep: int) -> None:
     root, made = captured
     target, before, counts = source.to("store_calls_back"), databases(source), row_counts(source)
-    for number in itertools.count(1, STRIDE):
+    for number in itertools.count(1, sweep):
         repo = repository(root, number, mode)
         try:
             restore_from(repo, made, target)
@@ -297,9 +298,10 @@ def test_restore(source: Address, captured: tuple[Path, Manifest], mode: Mode) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["before", "short", "flipped"])
-def test_prove(captured: tuple[Path, Manifest], mode: Mode) -> None:
+@pytest.mark.sweep(every=4)
+def test_prove(captured: tuple[Path, Manifest], mode: Mode, sweep: int) -> None:
     root, made = captured
-    for number in itertools.count(1, STRIDE):
+    for number in itertools.count(1, sweep):
         repo = repository(root, number, mode)
         try:
             record = proving.prove(reading(repo, made, Key()), proving.Conditions(), NOW, Silent())

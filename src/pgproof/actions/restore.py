@@ -5,9 +5,6 @@ one. What a killed restore left is known by its name and dropped by the next.
 """
 
 import contextlib
-import re
-import secrets
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +14,7 @@ from pgproof.actions.asking import Answers, ask
 from pgproof.actions.temporary import drop_abandoned, shortened, temporary_database
 from pgproof.checks import Check
 from pgproof.checks.keycloak import Statement
-from pgproof.errors import Damaged, Interrupted, PgproofError, QueryFailed, Refused
+from pgproof.errors import Damaged, PgproofError, QueryFailed, Refused
 from pgproof.evidence import compare_counts, compare_digests
 from pgproof.manifest import Manifest, stamp_of
 from pgproof.postgres import catalog, roles
@@ -37,9 +34,9 @@ from pgproof.sources.replay import (
     replay,
     select,
 )
-from pgproof.stream import process
 from pgproof.stream.progress import Progress
 from pgproof.stream.reading import Reading
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -124,7 +121,9 @@ def restore(reading: Reading, target: Address, wish: Wish, made: Plan, progress:
         drop_abandoned(session, target)
         with (
             _new_roles(session, reading, made) as notes,
-            temporary_database(session, target, made.database, reading.manifest, owners=wish.manner.owners) as temporary,
+            temporary_database(
+                session, target, made.database, reading.manifest, owners=wish.manner.owners
+            ) as temporary,
         ):
             schema = reading.content(reading.manifest.part("schema.dump"))
             done = replay(reading, target.to(temporary), made.tools, made.selection, schema, wish.manner, progress)
@@ -273,25 +272,6 @@ def _taking(database: str, aside: str | None, wish: Wish) -> tuple[str, ...]:
     steps = [f"ask {len(wish.checks)} checks; what is not true is said, and stops nothing"] if wish.checks else []
     steps += [f"rename {database} to {aside}, where it stays"] if aside else []
     return (*steps, f"give the new database the name {database}")
-
-
-def _lock_key(database: str) -> int:
-    return zlib.crc32(database.encode()) >> 1
-
-
-def _drop(session: Session, database: Address) -> None:
-    """Drop a database of ours, after its subscriptions, which would hold it; their slots are left alone."""
-    with contextlib.suppress(PgproofError), connect(database) as inside:
-        for (subscription,) in inside.rows("""
-            SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
-            WHERE d.datname = current_database()"""):
-            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} DISABLE")
-            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} SET (slot_name = NONE)")
-            inside.run(f"DROP SUBSCRIPTION {name(subscription)}")
-    session.run(f"DROP DATABASE IF EXISTS {name(database.database)} WITH (FORCE)")
-
-
-_LOCALE_HINT = "the target's operating system must have the same locale; `locale -a` lists what it has"
 
 
 def _check_rows(manifest: Manifest, done: Replayed, made: Plan) -> None:

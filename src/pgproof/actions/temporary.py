@@ -22,8 +22,7 @@ _OURS = rf"{_MARK}(?P<tag>[0-9a-z]+\.\d+\.\d*)\.[0-9a-f]{{4}}"
 _LOCKS = 0x70677072  # the class of our advisory locks: "pgpr"
 _DROP_SECONDS, _DROP_SECONDS_IN_HASTE = 120, 3  # for the cleanup: after a failure; a signal is to end it within five
 _LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
-_LOCALE_HINT
-        ) from error
+_LOCALE_HINT = "the target's operating system must have the same locale; `locale -a` lists what it has"
 
 
 @contextmanager
@@ -70,7 +69,24 @@ def _create(session: Session, statement: str) -> None:
         session.run(statement)
     except QueryFailed as error:
         raise Refused(
-            f"the target cannot make a database like the backup's: {error.message}", hint=
+            f"the target cannot make a database like the backup's: {error.message}", hint=_LOCALE_HINT
+        ) from error
+
+
+def _lock_key(database: str) -> int:
+    return zlib.crc32(database.encode()) >> 1
+
+
+def _drop(session: Session, database: Address) -> None:
+    """Drop a database of ours, after its subscriptions, which would hold it; their slots are left alone."""
+    with contextlib.suppress(PgproofError), connect(database) as inside:
+        for (subscription,) in inside.rows("""
+            SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+            WHERE d.datname = current_database()"""):
+            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} DISABLE")
+            inside.run(f"ALTER SUBSCRIPTION {name(subscription)} SET (slot_name = NONE)")
+            inside.run(f"DROP SUBSCRIPTION {name(subscription)}")
+    session.run(f"DROP DATABASE IF EXISTS {name(database.database)} WITH (FORCE)")
 
 
 def drop_abandoned(session: Session, target: Address) -> None:

@@ -12,6 +12,7 @@ from typing import NoReturn, TextIO
 
 from pgproof.errors import Interrupted, PgproofError, UsageError
 from pgproof.stores import haste
+from pgproof.stream import interruption
 
 # All else is imported in _command(), so that a Ctrl-C in that third of a second is answered like any other.
 
@@ -40,12 +41,12 @@ def main() -> NoReturn:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second signal ends at once
     haste.begin()
-    raise KeyboardInterrupt
+    interruption.interrupt()
 
 
 def _ctrl_c(_number: int, _frame: FrameType | None) -> None:
     haste.begin()
-    raise KeyboardInterrupt
+    interruption.interrupt()
 
 
 class _Output(io.TextIOWrapper):

@@ -245,6 +245,7 @@ class _Compiled:
                 task.cancel()
 
     def close(self) -> None:
+        """In a thread of its own: in the main one Ctrl-C comes between any two steps, and asyncio has no remedy."""
         closed: SimpleQueue[None] = SimpleQueue()
         # Not threading.Thread: an interruption while it starts can come out of its locks as a RuntimeError.
         _thread.start_new_thread(self._close, (closed,))
@@ -269,12 +270,15 @@ class _Compiled:
         for task in left:
             task.cancel()
         self._loop.abort()
+        self._turn()  # what an interruption left in the loop may stop it once more
         if left:
             self._loop.run_until_complete(asyncio.wait(left, timeout=LAST_WORDS_SECONDS))
-        for _ in range(2):  # a transport closes its socket in a later turn of the loop; each of these is one
-            self._loop.call_soon(self._loop.stop)
-            self._loop.run_forever()
+        self._turn()  # a transport closes its socket in the turn after its abort
         self._loop.close()
+
+    def _turn(self) -> None:
+        self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
 
     def _wait(self, work: Any) -> Any:
         try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from pgproof.errors import ProgramFailed, Unreachable
+from pgproof.stream import interruption
 
 TAIL_BYTES = 4096
 GRACE_SECONDS = 5.0
@@ -86,16 +87,24 @@ class Child:
         self._began = self._moved = time.monotonic()
         self._reason = ""
         self._tail = b""
-        self._popen = _popen(program, stdin, stdout)
-        self._input = _Pipe(self._popen.stdin) if self._popen.stdin else None
-        self._output = _Pipe(self._popen.stdout) if self._popen.stdout else None
         self._done = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._keep_tail, daemon=True),
-            threading.Thread(target=self._watch, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        started = False
+        try:
+            with interruption.put_off():  # a program that is not known here could not be ended
+                self._popen = _popen(program, stdin, stdout)
+                self._input = _Pipe(self._popen.stdin) if self._popen.stdin else None
+                self._output = _Pipe(self._popen.stdout) if self._popen.stdout else None
+                self._threads = [
+                    threading.Thread(target=self._keep_tail, daemon=True),
+                    threading.Thread(target=self._watch, daemon=True),
+                ]
+                for thread in self._threads:
+                    thread.start()
+                started = True
+        except KeyboardInterrupt:
+            if started:
+                self.stop(signal.SIGKILL)
+            raise
 
     @property
     def pid(self) -> int:
