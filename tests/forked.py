@@ -44,12 +44,17 @@ class Running:
     err: io.BufferedRandom
     ended: bool = False
 
-    def reached(self, timeout: float = 60) -> str:
-        """Wait until it stands at its moment; what is told of it. Raises AssertionError when it ended before."""
+    def reaches(self, timeout: float = 60) -> str | None:
+        """Wait until it stands at its moment; what is told of it, None when it ended before."""
         self.moment.settimeout(timeout)
         told = self.moment.recv(256).decode()
-        assert told, f"pgproof {' '.join(self.words)} did not come to its moment: {self.wait(timeout)}"
-        return told.strip()
+        return told.strip() if told else None
+
+    def reached(self, timeout: float = 60) -> str:
+        """As `reaches`; raises AssertionError when it ended before."""
+        told = self.reaches(timeout)
+        assert told is not None, f"pgproof {' '.join(self.words)} did not come to its moment: {self.wait(timeout)}"
+        return told
 
     def go(self) -> None:
         """Let it go on from its moment."""
@@ -86,7 +91,7 @@ class Running:
 def _text(file: io.BufferedRandom) -> str:
     with file:
         file.seek(0)
-        return io.TextIOWrapper(file, errors="replace").read()
+        return file.read().decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 class Forked:

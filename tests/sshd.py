@@ -164,7 +164,10 @@ def free_port() -> int:
 
 
 def descendants(pid: int) -> list[int]:
-    found = [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # its thread has ended meanwhile
+            found += [int(word) for word in path.read_text().split()]
     return [one for child in found for one in (child, *descendants(child))]
 
 

@@ -7,7 +7,7 @@ tries and how many the whole has, and asks the fixture `sweep` which it is:
     def test_backup_killed(..., sweep: int) -> None:
 
 A sweep whose length shows only as it is run (each call to a store fails, until a run has no call left to fail) takes
-every so-manieth in a sample, `@pytest.mark.sweep(every=4)`, and the fixture is that stride: 1 in the whole.
+every N-th of them in a sample, `@pytest.mark.sweep(every=4)`, and the fixture is that stride: 1 in the whole.
 
 A whole sweep leaves a line in docs/evidence.md: when, what, how many moments, with which seed, and how it ended.
 """

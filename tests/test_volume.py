@@ -1,12 +1,11 @@
 """The volume kind on a real engine: a stop as short as can be, files as they were, containers as they were."""
 
+import itertools
 import os
-import random
 import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from pgproof.stream.progress import Silent
 from tests import engine
 from tests.conftest import Program
 from tests.engine import Stack, docker, eventually
+from tests.moments import Moment
 from tests.test_without_pgproof import commands
 
 _BOTH: tuple[Passes, ...] = (1, 2)
@@ -385,30 +385,27 @@ def test_a_flipped_bit_is_found_before_a_volume_is_made(program: Program, stack:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_g6_kill_9_at_any_moment_leaves_containers_that_the_next_command_puts_back(tmp_path: Path, seed: int) -> None:
-    """25 random moments each: after one more command every container is as before, and the last good backup too."""
-    moments = random.Random(seed)
+@pytest.mark.sweep(every=4)
+def test_g6_kill_9_before_any_command_to_the_engine_is_put_right_by_the_next(tmp_path: Path, sweep: int) -> None:
+    """After one more command every container is as before, and the last good backup too."""
     with engine.stack() as stack:
-        stack.run(FILL.format("users", 100_000))
+        stack.run(FILL.format("users", 20_000))
         program = Program(tmp_path, {"STACK_PASSWORD": engine.PASSWORD, "DOCKER_HOST": engine.address()})
         (tmp_path / "pgproof.toml").write_text(f'{stack.source}[stores.local]\nurl = "{program.store}"\n')
-        began = time.monotonic()
         first = program.ok("backup", "--json").json["id"]
-        length = time.monotonic() - began
         stack.wait()
         states, found_down = stack.states(), 0
-        for _ in range(25):
-            child = subprocess.Popen(program.argv("backup", "--quiet"), cwd=tmp_path, env=program.environment,
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-            time.sleep(moments.uniform(0.2, length))
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+        for number in itertools.count(1, sweep):
+            with program.until(Moment("program:docker", number), "backup", "--quiet") as run:
+                if run.reaches() is None:
+                    break
+                run.signal(signal.SIGKILL)
+                run.wait()
             found_down += stack.states() != states
             listed = program.ok("list", "--json").json
             assert stack.states() == states, listed
             stack.wait()
             assert first in [one["id"] for one in listed]
-        assert found_down > 3, "hardly a kill came while something was stopped"
+        assert number > 20 and found_down * sweep >= 8, (number, found_down)
         assert program.ok("verify").code == 0
         assert program.ok("backup", "--quiet").code == 0
