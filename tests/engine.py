@@ -14,6 +14,7 @@ from pathlib import Path
 from pgproof.postgres.server import Address, connect
 from pgproof.secret import Secret
 from tests.conftest import missing
+from tests.waiting import until
 
 IMAGE = "pgproof-test/postgres:15"
 PASSWORD = "stack-secret"
@@ -124,10 +125,7 @@ class Stack:
 
 def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """The engine is everybody's: what another test has there just now goes within its time, what is left stays."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, docker("ps", "--all") + docker("volume", "ls")
-        time.sleep(0.2)
+    until(holds, lambda: docker("ps", "--all") + docker("volume", "ls"), seconds)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ Events, by name:
     commit:NAME        it is written, and about to be committed
     committed:NAME     it is there
     delete:NAME        a store is about to delete it
-    program:NAME       a program has been started, and stands before its first instruction; `detail` is its pid
+    program:NAME       a program has been started for its work (not for its version), and stands before its first
+                       instruction; `detail` is its pid
 
 Nothing in the program knows of this. `watch_for` runs in the child alone, once it is forked, and puts an observer
 and a wrapped store where the command line and `pgproof.job` look for their own.
@@ -105,7 +106,7 @@ def _watch_programs(happened: Happened, wanted: str) -> None:
     start = process._popen
 
     def popen(program: process.Program, *streams: Any) -> Any:
-        if wanted != f"program:{program.name}":
+        if "--version" in program.argv or wanted != f"program:{program.name}":
             return start(program, *streams)
         stopped = ["sh", "-c", 'kill -STOP $$; exec "$@"', "sh", *program.argv]
         child = start(process.Program(stopped, program.env, program.pass_fds, cwd=program.cwd), *streams)

@@ -17,6 +17,7 @@ from pgproof.manifest import Manifest
 from pgproof.postgres.server import Address, connect
 from tests.conftest import Servers
 from tests.kit import Kit, digests, holding, rows, run, traces, value
+from tests.waiting import until
 
 
 def waiting(database: Address) -> int:
@@ -25,14 +26,6 @@ def waiting(database: Address) -> int:
         WHERE NOT l.granted AND a.datname = %s"""
     with connect(database, "postgres") as session:
         return int(session.value(asked, [database.database]))
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait for something that will be."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"{what}: not in {seconds} s"
-        time.sleep(0.005)
 
 
 class When:
@@ -64,7 +57,7 @@ class When:
             return
         self.thread = thread = threading.Thread(target=self._run, daemon=True)
         thread.start()
-        until(lambda: not thread.is_alive() or waiting(self.database) > 0, "what is done meanwhile")
+        until(lambda: not thread.is_alive() or waiting(self.database) > 0)
 
     def _run(self) -> None:
         try:
@@ -151,9 +144,9 @@ def test_the_sum_of_a_bank_is_constant(servers: Servers, tmp_path: Path, major: 
     )
     kit = Kit(tmp_path)
     with transfers(database, accounts) as counts:
-        until(lambda: sum(counts) > 20, "the load")
+        until(lambda: sum(counts) > 20)
         before = sum(counts)
-        load = When(database, "rows", lambda: until(lambda: sum(counts) > before + 20, "the load meanwhile"))
+        load = When(database, "rows", lambda: until(lambda: sum(counts) > before + 20))
         made = in_time(lambda: kit.backup(database, load))
         after = sum(counts)
         load.done()
@@ -208,10 +201,10 @@ def test_who_waits_before_the_schema_is_read_goes_first(servers: Servers, tmp_pa
         # The TRUNCATE waits for `other`, the backup's LOCK TABLE behind it; then `other` ends.
         truncate = threading.Thread(target=run, args=(database, "TRUNCATE t1"), daemon=True)
         truncate.start()
-        until(lambda: waiting(database) == 1, "the TRUNCATE")
+        until(lambda: waiting(database) == 1)
 
         def end() -> None:
-            until(lambda: waiting(database) == 2, "the backup's LOCK TABLE")
+            until(lambda: waiting(database) == 2)
             other.run("COMMIT")
 
         ending = threading.Thread(target=end, daemon=True)

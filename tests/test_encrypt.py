@@ -20,6 +20,7 @@ from pgproof.stream.encrypt import Key, decrypting, encrypting
 from pgproof.stream.part import PartWriter, part_name
 from pgproof.stream.sink import Sink
 from tests.conformance.memory_store import MemoryStore
+from tests.waiting import until
 
 PHRASE = "correct horse battery staple"
 SIZES = [0, 1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 5_000_000]
@@ -450,14 +451,13 @@ def test_no_descriptor_and_no_thread_is_left(key: Key) -> None:
         with decrypting(key, io.BytesIO(stored), "p") as stream:
             assert isinstance(stream, object)
 
+    threads = threading.active_count()
     go()
-    time.sleep(0.2)
-    fds, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    until(lambda: threading.active_count() <= threads)
+    fds = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         go()
-    time.sleep(0.2)
-    assert len(os.listdir("/proc/self/fd")) <= fds
-    assert threading.active_count() <= threads
+    until(lambda: len(os.listdir("/proc/self/fd")) <= fds and threading.active_count() <= threads)
 
 
 def test_a_gpg_that_prints_all_and_then_fails_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from pgproof.stores.directory import DirectoryStore
 from pgproof.stores.store import Store
 from tests import kit
 from tests.conftest import Program, Servers, missing
+from tests.waiting import until
 
 # A shell starts what goes to the background with SIGINT ignored, and children would inherit that.
 with contextlib.suppress(ValueError):
@@ -107,13 +108,6 @@ def put(store: Store, name: str, data: bytes = b"x", *, replace: bool = False) -
         sink.write(data)
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def workers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "store"}
 
@@ -183,8 +177,8 @@ def test_c23_an_object_that_comes_to_be_after_all_is_taken_back(disk: Disk) -> N
     with pytest.raises(Unreachable):
         put(store, "kc/a")
     disk.go()
-    time.sleep(0.5)
-    eventually(lambda: not list(DirectoryStore(disk.root).leftovers()))
+    until(lambda: not deadline._owing["s"].hangs)
+    until(lambda: not list(DirectoryStore(disk.root).leftovers()))
     assert list(DirectoryStore(disk.root).list()) == []
 
 
@@ -198,7 +192,7 @@ def test_c23_abort_waits_no_longer_than_the_deadline_and_raises_nothing(disk: Di
         sink.abort()
         stream.abort()
     disk.go()
-    eventually(lambda: not list(DirectoryStore(disk.root).leftovers()))
+    until(lambda: not list(DirectoryStore(disk.root).leftovers()))
 
 
 def test_c23_what_is_written_when_it_hangs_is_taken_back_once_it_answers(disk: Disk) -> None:
@@ -209,7 +203,7 @@ def test_c23_what_is_written_when_it_hangs_is_taken_back_once_it_answers(disk: D
             disk.hang()
             sink.write(b"x" * 300_000)
     disk.go()
-    eventually(lambda: not list(DirectoryStore(disk.root).leftovers()))
+    until(lambda: not list(DirectoryStore(disk.root).leftovers()))
     assert list(DirectoryStore(disk.root).list()) == []
 
 
@@ -255,7 +249,7 @@ def test_what_goes_past_the_store_has_the_same_deadline(disk: Disk) -> None:
     with taking(0, 0.2), pytest.raises(Unreachable):
         within(1.0, "s", lambda: None)
     disk.go()
-    eventually(lambda: not deadline._owing["s"].hangs)
+    until(lambda: not deadline._owing["s"].hangs)
     assert within(1.0, "s", lambda: "asked again") == "asked again"
 
 
@@ -268,10 +262,9 @@ def test_threads_are_used_again_and_end_with_the_store(tmp_path: Path) -> None:
             assert stream.read() == b"x"
         with pytest.raises(NotFound):
             store.open("kc/absent")
-    time.sleep(0.1)
-    assert len(workers() - before) == 1
+    until(lambda: len(workers() - before) == 1)
     del store
-    eventually(lambda: not workers() - before)
+    until(lambda: not workers() - before)
 
 
 def test_what_is_large_passes_whole(tmp_path: Path) -> None:

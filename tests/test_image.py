@@ -83,7 +83,7 @@ def test_the_image_backs_up_and_proves_as_the_service_of_compose(image: str, sta
         deadline = time.monotonic() + 150
         while not (listed := json.loads(docker("exec", name, "pgproof", "list", "--json"))):
             assert time.monotonic() < deadline, docker("logs", name)
-            time.sleep(2)
+            time.sleep(0.2)
         assert listed[0]["source"] == "keycloak"
         proof = json.loads(docker("exec", name, "pgproof", "prove", "--json"))
         assert proof["proven"] and proof["tables"] == [{"name": "public.users", "rows": 3000, "same": True}]
@@ -95,7 +95,7 @@ def test_the_image_backs_up_and_proves_as_the_service_of_compose(image: str, sta
         deadline = time.monotonic() + 60
         while docker("inspect", "--format", "{{.State.Health.Status}}", name) != "healthy":
             assert time.monotonic() < deadline, docker("inspect", "--format", "{{json .State.Health}}", name)
-            time.sleep(1)
+            time.sleep(0.2)
         docker("stop", "--time", "90", name)
         assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0", docker("logs", name)
 

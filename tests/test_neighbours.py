@@ -16,7 +16,8 @@ from tests.channels import web
 from tests.conftest import Program, Servers, drop_database
 from tests.engine import Stack
 from tests.kit import run
-from tests.test_service import OFTEN, bodies, serving, wait_until
+from tests.test_service import OFTEN, bodies, serving
+from tests.waiting import until
 
 # -- the decision ----------------------------------------------------------------------------------
 
@@ -178,11 +179,11 @@ def test_a55_the_service_asks_tells_and_says_when_it_is_over(
         program.configure(more, db=mine)
         ignoring(program, rest)
         with serving(program) as service:
-            wait_until(lambda: any("in no backup: nb_beside" in text for text in bodies(alerts)))
+            until(lambda: any("in no backup: nb_beside" in text for text in bodies(alerts)))
             program.configure(more, db=mine, second=beside)
             ignoring(program, rest)
             service.child.send_signal(signal.SIGHUP)
-            wait_until(lambda: any("RECOVERED" in text and "unprotected" in text for text in bodies(alerts)))
+            until(lambda: any("RECOVERED" in text and "unprotected" in text for text in bodies(alerts)))
             service.stop()
 
 
@@ -209,7 +210,7 @@ def test_a55_a_server_in_a_container_that_is_in_no_source_is_told(
         text = told(program).get("unprotected-container", "")
         return set(text.rpartition(": ")[2].split(", ")) & {stack.database, stack.service}
 
-    wait_until(lambda: containers(db=mine) == {stack.database})  # other tests start some meanwhile
+    until(lambda: containers(db=mine) == {stack.database})  # other tests start some meanwhile
     assert not containers(db=mine) & {stack.service}, "the service only sleeps"
     assert containers(db=mine, kc=stack.address) == set(), "a source that reaches it without saying so"
     assert containers(stack.source, db=mine) == set()

@@ -322,7 +322,7 @@ def test_this_process_is_not_gone_and_a_dead_one_is() -> None:
         seen = process.Identity(me.host, boot, int(pid), started.strip())
         assert not process.is_gone(seen)
         other.kill()
-        time.sleep(0.3)
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
         assert process.is_gone(seen), "one that is dead and not yet reaped does nothing any more"
     assert process.is_gone(seen)
 

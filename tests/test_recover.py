@@ -18,6 +18,7 @@ from tests.buckets import ENVIRONMENT, Endpoint
 from tests.conftest import Program, Servers, drop_database
 from tests.kit import digests, run, value
 from tests.proxy import Fault, Proxy
+from tests.waiting import next_second, until
 
 TABLES = (
     "CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL)",
@@ -82,7 +83,8 @@ def test_rows_deleted_by_mistake_come_back_and_the_old_database_can_be_put_back(
     assert (program.folder / "service.log").read_text().split() == ["stopped", "runs"]
     assert digests(database.to(str(done["aside"]))) == wrong
     run(database, "INSERT INTO users VALUES (7777, 'meanwhile')", "UPDATE orders SET of = 1 WHERE id < 3")
-    time.sleep(1.5)  # the server's counters are shown a second late
+    counted = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'orders'"
+    until(lambda: value(database, counted) == 2)  # the server's counters are shown late
     said = program.ok("recover", "--undo", "--yes", str(done["plan"]))
     assert "public.users: 1 rows inserted, 0 updated, 0 deleted" in said.out
     assert "public.orders: 0 rows inserted, 2 updated, 0 deleted" in said.out
@@ -159,7 +161,7 @@ def test_e9_a_damaged_newest_backup_falls_back_to_the_one_before(servers: Server
     database = prepared(servers, program)
     good = digests(database)
     run(database, "INSERT INTO users VALUES (1000, 'later')")
-    time.sleep(1.1)
+    next_second()
     newest = program.ok("backup", "--json", "--quiet").json["id"]
     program.ok("prove", "--quiet")
     part = program.store / newest / "db.sql.gz"
@@ -222,14 +224,17 @@ def test_sessions_are_put_out_and_cannot_come_back_in_between(servers: Servers, 
 def test_two_at_once_exclude_each_other_also_from_two_machines(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     config = program.folder / "pgproof.toml"
-    config.write_text(re.sub(r"(?m)^stop = .*$", 'stop = "sleep 6"', config.read_text()))
+    refused = program.folder / "refused"
+    stop = f'stop = ["sh", "-c", "until [ -e {refused} ]; do sleep 0.05; done"]'
+    config.write_text(re.sub(r"(?m)^stop = .*$", stop, config.read_text()))
     digits = planned(program)
     first = subprocess.Popen(
         program.argv("recover", "--yes", digits, "--quiet"), cwd=program.folder, env=program.environment
     )
-    time.sleep(3)
+    until(lambda: "stop the services" in (program.folder / "state" / "recover" / "db.json").read_text())
     here = program.run("recover", "--yes", digits)
     elsewhere = replace(program, env={"PGPROOF_STATE": str(program.folder / "another")}).run("recover", "--yes", digits)
+    refused.touch()
     assert first.wait(120) == 0
     assert here.code == 5
     assert "on this machine" in here.err
@@ -361,7 +366,7 @@ def test_an_earlier_moment_takes_the_backup_before_it(servers: Servers, program:
     database = prepared(servers, program)
     good = digests(database)
     first = program.ok("list", "--json").json[0]
-    time.sleep(1.1)
+    next_second()
     run(database, "DELETE FROM orders")
     program.ok("backup", "--quiet")
     program.ok("prove", "--quiet")
@@ -374,7 +379,7 @@ def test_an_earlier_moment_takes_the_backup_before_it(servers: Servers, program:
 
 def test_an_unproven_backup_is_taken_only_when_it_is_named(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
-    time.sleep(1.1)
+    next_second()
     run(database, "DELETE FROM orders")
     newest = program.ok("backup", "--json", "--quiet").json["id"]
     said = program.ok("recover", "--dry-run", "--json").json

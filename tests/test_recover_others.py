@@ -24,6 +24,7 @@ from pgproof.stream.progress import Silent
 from tests.conftest import Program, Servers
 from tests.kit import digests, run, value
 from tests.test_recover import named_like, planned, prepared, recovered
+from tests.waiting import next_second
 
 
 def elsewhere(program: Program) -> Program:
@@ -40,7 +41,7 @@ def test_what_another_machine_has_recovered_is_not_put_aside_by_one_that_was_cut
     config.write_text(re.sub(r"(?m)^stop = .*$", 'stop = ["false"]', whole))
     assert program.run("recover", "--yes", planned(program)).code == 1, "its services cannot be stopped"
     config.write_text(whole)
-    time.sleep(1)  # names go by the second: a second recovery in the same one is refused
+    next_second()  # a second recovery in the same one is refused
     recovered(elsewhere(program))
     run(database, "INSERT INTO users VALUES (8888, 'written since')")
     theirs = digests(database)

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from pgproof.run import Outcome, Run
 from tests.channels import Web, free_port, web
 from tests.conftest import Program, Servers, drop_database
 from tests.kit import run, value
+from tests.waiting import until
 
 SCRIPT = Path(__file__).with_name("fast_service.py")
 OFTEN = '[schedule]\nbackup = "*/5 * * * *"\nprove = "none"\nprune = "none"\ntimezone = "UTC"\n'
@@ -47,10 +48,11 @@ class Serving:
         return sum(words in line["text"] for line in self.lines)
 
     def wait_for(self, words: str, times: int = 1, seconds: float = 60) -> None:
-        until = time.monotonic() + seconds
-        while self.said(words) < times:
-            assert time.monotonic() < until and self.child.poll() is None, self.log.read_text()
-            time.sleep(0.02)
+        def there() -> bool:
+            assert self.child.poll() is None, self.log.read_text()
+            return self.said(words) >= times
+
+        until(there, self.log.read_text, seconds)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.child.send_signal(number)
@@ -157,18 +159,13 @@ def test_what_is_under_way_takes_back_what_is_half_made(source: Address, program
     program.configure(OFTEN, db=source)
     with serving(program) as service:
         service.wait_for("backup of db begins")
-        until = time.monotonic() + 30
-        while not list(program.store.glob("db/*/.pgproof-tmp-*")) and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: list(program.store.glob("db/*/.pgproof-tmp-*")))
         service.stop(number)
         if number == signal.SIGTERM:
             assert service.said("backup of db was interrupted (exit 130)") == 1, service.log.read_text()
-    until = time.monotonic() + 60  # a server whose disk is busy hears of it when that answers
     question = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pgproof|pg_dump' AND datname = %s"
     with_database = question.replace("%s", f"'{source.database}'") + " AND pid <> pg_backend_pid()"
-    while value(source, with_database) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert value(source, with_database) == 0
+    until(lambda: value(source, with_database) == 0)  # a server whose disk is busy hears of it when that answers
     assert listed(program) == []
     if number == signal.SIGTERM:
         assert not [path for path in program.store.rglob("*") if path.is_file() and path.name != ".pgproof-store"]
@@ -232,13 +229,13 @@ def test_what_fails_is_told_once_and_what_is_well_again_too(source: Address, pro
         with serving(program) as service:
             service.wait_for("backup of db FAILED (exit 6)", 2)
             service.wait_for("accepted an alert")
-            wait_until(lambda: any("cannot connect" in text for text in bodies(alerts)))
+            until(lambda: any("cannot connect" in text for text in bodies(alerts)))
             assert got(port, "/health")[0] == 503
             program.configure(watch, db=source)
             service.child.send_signal(signal.SIGHUP)
             service.wait_for("backup of db is done")
-            wait_until(lambda: len(bodies(alerts)) >= 2)
-            wait_until(lambda: b"pgproof_last_success_timestamp_seconds" in got(port, "/metrics")[1])
+            until(lambda: len(bodies(alerts)) >= 2)
+            until(lambda: b"pgproof_last_success_timestamp_seconds" in got(port, "/metrics")[1])
             service.stop()
         told = [text for text in bodies(alerts) if "the last backup" in text]
         assert len(told) == 2, bodies(alerts)
@@ -259,9 +256,9 @@ def test_b18_slots_that_a_slow_backup_misses_are_told_once_and_over_when_one_cam
             service.wait_for("backup of db is done")
             session.run("BEGIN; LOCK TABLE public.t")
             service.wait_for("backup of db is left out", 3)
-            wait_until(lambda: any("slots of backup in a row were left out" in text for text in bodies(alerts)))
+            until(lambda: any("slots of backup in a row were left out" in text for text in bodies(alerts)))
             session.run("COMMIT")
-            wait_until(lambda: any("RECOVERED" in text and "[run-skipped]" in text for text in bodies(alerts)))
+            until(lambda: any("RECOVERED" in text and "[run-skipped]" in text for text in bodies(alerts)))
             service.stop()
         told = [text for text in bodies(alerts) if "were left out" in text and "RECOVERED" not in text]
         assert len(told) == 1, told
@@ -272,7 +269,7 @@ def test_a_task_that_never_ran_is_missing_by_what_the_service_saw_first(source: 
     program.configure('[schedule]\nbackup = "0 2 * * *"\nprove = "0 4 * * sun"\n', db=source)
     program.ok("backup", "--quiet")
     with serving(program) as service:
-        wait_until(lambda: "since prove db" in journal(program).memories())
+        until(lambda: "since prove db" in journal(program).memories())
         service.stop()
     assert missing(program) == []
     for task, days in (("prove", 1), ("prove", 20), ("prune", 20)):
@@ -356,7 +353,7 @@ def test_a_log_that_cannot_be_written_ends_no_backups(source: Address, program: 
     with Path("/dev/full").open("w") as full:
         with subprocess.Popen(argv, cwd=program.folder, env=env, stderr=full) as child:
             try:
-                wait_until(lambda: program.run("list").code == 0 and len(listed(program)) > 0)
+                until(lambda: program.run("list").code == 0 and len(listed(program)) > 0)
                 assert child.poll() is None
                 child.send_signal(signal.SIGTERM)
                 assert child.wait(60) == 0
@@ -375,17 +372,10 @@ def test_a_channel_that_can_be_read_no_more_silences_no_other(source: Address, p
         with serving(program) as service:
             service.wait_for("the service has begun")
             other.unlink()
-            wait_until(lambda: any("[backup-failed]" in text for text in bodies(alerts)))
-            wait_until(lambda: any("[alerts-not-sent]" in text for text in bodies(alerts)))
+            until(lambda: any("[backup-failed]" in text for text in bodies(alerts)))
+            until(lambda: any("[alerts-not-sent]" in text for text in bodies(alerts)))
             service.wait_for("a channel cannot be used")
             service.stop()
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def got(port: int, path: str) -> tuple[int, bytes]:

@@ -17,6 +17,7 @@ from tests.channels import Web, web
 from tests.conftest import Program, Servers, drop_database, drop_role
 from tests.kit import run
 from tests.test_service import Serving, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -134,13 +135,6 @@ def standing(told: list[tuple[str, str]]) -> set[str]:
     return {code for code, kind in last.items() if kind != "RECOVERED"}
 
 
-def until(holds: Callable[[], bool], what: Callable[[], object], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, what()
-        time.sleep(0.1)
-
-
 def test_alerts_equal_faults(servers: Servers, source: Address, tmp_path: Path) -> None:
     program = Program(tmp_path)
     seconds = float(os.environ.get("PGPROOF_SOAK_SECONDS", "60"))
@@ -176,9 +170,9 @@ def one_fault(fault: Fault, alerts: Web, service: Serving) -> None:
     def so_far() -> object:
         return fault.name, events(alerts)[before:], service.log.read_text()[-800:]
 
-    until(lambda: fault.codes <= standing(events(alerts)), so_far)
+    until(lambda: fault.codes <= standing(events(alerts)), so_far, 300)
     fault.end()
-    until(lambda: standing(events(alerts)) == set(), so_far)
+    until(lambda: standing(events(alerts)) == set(), so_far, 300)
     told = Counter(events(alerts)[before:])
     news = {code for kind, code in told if kind == "NEW"}
     assert fault.codes <= news <= fault.codes | fault.perhaps, (fault.name, told)

@@ -15,6 +15,7 @@ from tests import kit
 from tests.bad_input.conftest import Scene, refused, tree
 from tests.conftest import Program, missing
 from tests.faults import invariants
+from tests.waiting import next_second
 
 GPG = '\n[encryption]\nmethod = "gpg"\npassphrase = "file:passphrase"\n'
 
@@ -156,7 +157,7 @@ def nonsense(path: Path) -> None:
 @pytest.mark.parametrize("name", ["manifest.json", "db.sql.gz", "schema.dump", "globals.sql.gz"])
 def test_damaged_files(scene: Scene, harm, name: str) -> None:
     program = scene.program
-    time.sleep(1)
+    next_second()
     bad = program.ok("backup", "--json").json["id"]
     harm(program.store / bad / name)
     before = kit.rows(scene.source, "SELECT datname FROM pg_database ORDER BY 1")
@@ -184,7 +185,7 @@ def test_a_foreign_manifest(scene: Scene, make_program) -> None:
     other.configure(db=scene.source, stranger=scene.source)
     made = other.ok("backup", "--json").json
     for one in made:
-        time.sleep(1.1)  # ids count seconds, and equal ids would make the manifest no stranger
+        next_second()  # equal ids would make the manifest no stranger
         bad = program.ok("backup", "--json").json["id"]
         assert bad != one["id"]
         shutil.copy(other.store / one["id"] / "manifest.json", program.store / bad / "manifest.json")

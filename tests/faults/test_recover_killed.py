@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +14,7 @@ from pgproof.sources.replay import Digests
 from tests.conftest import Program, Servers
 from tests.kit import digests, run
 from tests.test_recover import named_like, planned, prepared, service
+from tests.waiting import until
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def test_e6_killed_at_every_record_old_or_new_is_whole_and_one_command_ends_it(
         killing.reset()
     assert wrongs == [], "\n".join(wrongs)
     assert points * sweep >= 14
-    assert opened * sweep >= 12
+    assert opened >= 12 // sweep
 
 
 @pytest.mark.slow
@@ -139,9 +139,7 @@ def test_e6_a_database_that_was_closed_for_the_switch_is_opened_again_by_going_b
     started = subprocess.Popen(
         program.argv("recover", "--yes", digits, "--quiet"), cwd=program.folder, env=program.environment
     )
-    until = time.monotonic() + 60
-    while "stop the services" not in json.dumps(killing.record) and time.monotonic() < until:
-        time.sleep(0.1)
+    _until(killing, "stop the services")
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     with connect(database, "postgres") as session:
@@ -192,7 +190,4 @@ def test_a_recovery_that_comes_to_nothing_leaves_the_way_back_of_the_one_before(
 
 
 def _until(killing: Killing, step: str) -> None:
-    until = time.monotonic() + 60
-    while step not in json.dumps(killing.record) and time.monotonic() < until:
-        time.sleep(0.1)
-    time.sleep(0.3)
+    until(lambda: step in json.dumps(killing.record))

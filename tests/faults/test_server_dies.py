@@ -14,11 +14,13 @@ from pgproof.postgres.server import connect
 from tests.conftest import Program, Servers
 from tests.faults.conftest import MAJOR, fill
 from tests.faults.invariants import Scene, whole
+from tests.faults.test_kill import drop
 from tests.forked import Running
 from tests.moments import Moment
 
 BACKUP = (Moment("phase:rows"), Moment("advance"), Moment("phase:large objects"))
-RESTORE = (Moment("phase:rows"), Moment("advance"), Moment("phase:indexes and keys"), Moment("program:pg_restore", 2))
+RESTORE = (Moment("phase:rows"), Moment("phase:indexes and keys"), Moment("program:pg_restore", 2))
+EACH = [*(("backup", one) for one in BACKUP), *(("restore", one) for one in RESTORE)]
 END_OURS = """SELECT count(pg_catalog.pg_terminate_backend(pid, 5000)) FROM pg_catalog.pg_stat_activity
     WHERE application_name ~ '^(pgproof|pg_)' AND pid <> pg_catalog.pg_backend_pid()"""
 
@@ -31,11 +33,11 @@ def failed(run: Running) -> None:
     assert done.returncode in (1, 6) and "hint: " in done.stderr, said
 
 
-@pytest.mark.parametrize("moment", [*BACKUP, *RESTORE], ids=str)
-def test_our_sessions_are_ended(make_scene: Callable[..., Scene], moment: Moment) -> None:
+@pytest.mark.parametrize(("verb", "moment"), EACH, ids=str)
+def test_our_sessions_are_ended(make_scene: Callable[..., Scene], verb: str, moment: Moment) -> None:
     """A2 and E7: by an administrator, a failover, a restart: nothing half is left."""
-    restoring = moment in RESTORE
-    scene, words = make_scene(), ("restore", "latest", "--to", "ended") if moment in RESTORE else ("backup",)
+    restoring = verb == "restore"
+    scene, words = make_scene(), (verb, "latest", "--to", "ended") if restoring else (verb,)
     with scene.program.until(moment, *words) as run:
         run.reached()
         with connect(scene.source, "postgres") as session:
@@ -45,6 +47,7 @@ def test_our_sessions_are_ended(make_scene: Callable[..., Scene], moment: Moment
     scene.check("ended")
     assert set(scene.manifests()) == scene.good, "a backup of a run that failed is listed"
     scene.check_converged(scene.program.run(*words), "ended" if restoring else "")
+    drop(scene, "ended")
 
 
 def server_of_its_own() -> AbstractContextManager[Scratch]:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from pgproof.errors import NotProven, PgproofError
+from pgproof.errors import NotProven, PgproofError, ProgramFailed
 from pgproof.postgres.server import Address, connect
 from pgproof.postgres.sql import conninfo_value
 from pgproof.postgres.tools import Tools
@@ -298,8 +298,18 @@ def _wait(child: process.Child, address: Address, folder: Path) -> None:
             if child.running and time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue
-        log = (folder / "server.log").read_text(errors="replace")[-2000:] + child.tail
-        raise NotProven(f"the throw-away server does not start: {log.strip()}", hint=room(folder))
+        raise NotProven(f"the throw-away server does not start: {_how_it_ended(child, folder)}", hint=room(folder))
+
+
+def _how_it_ended(child: process.Child, folder: Path) -> str:
+    log = (folder / "server.log").read_text(errors="replace")[-2000:].strip()
+    if child.running:
+        return f"it does not answer within {START_SECONDS} s; {log}"
+    try:
+        child.finish(accept=())
+    except ProgramFailed as error:
+        return f"{error.message}; {log}" if log else error.message
+    return log
 
 
 def room(folder: Path) -> str:

@@ -26,6 +26,7 @@ GRACE_SECONDS = 5.0
 
 # What a child may know of our surroundings. Connection settings (PG*) are given explicitly, never inherited.
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSL_CERT_FILE", "CREDENTIALS_DIRECTORY")
+_PREPARING = ("setpriv", "unshare")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,11 @@ class Program:
 
     @property
     def name(self) -> str:
-        return Path(self.argv[0]).name
+        """Of the program itself, not of those that only prepare its process (`setpriv OPTIONS -- NAME`)."""
+        argv = list(self.argv)
+        while Path(argv[0]).name in _PREPARING and "--" in argv:
+            argv = argv[argv.index("--") + 1 :]
+        return Path(argv[0]).name
 
 
 class _Pipe:
