@@ -9,9 +9,11 @@ runs of `python -m pgproof`.
 import atexit
 import contextlib
 import gc
+import importlib
 import io
 import json
 import os
+import pkgutil
 import selectors
 import signal
 import socket
@@ -25,6 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+import pgproof
+from pgproof.postgres import tools
 from tests.moments import Moment, watch_for
 
 _STREAMS = ((0, "r", "strict", -1), (1, "w", "strict", -1), (2, "w", "backslashreplace", 1))
@@ -208,9 +212,12 @@ def become(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from pgproof.cli import commands, main  # noqa: F401 - what is imported here is imported once
-    from pgproof.postgres import rows, server  # noqa: F401
-
+    for module in pkgutil.walk_packages(pgproof.__path__, "pgproof."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)  # here, once, and not in every run
+    importlib.import_module("typer._adapters")  # what typer imports late, with all of pydantic
+    tools.found()  # asks each PostgreSQL here for its version
+    tools._all.cache_clear()  # noqa: SLF001 - the PATH of a run may lead to others
     gc.freeze()
     with socket.socket(fileno=int(sys.argv.pop(1))) as given:
         asked = serve(given)

@@ -224,14 +224,14 @@ def test_sessions_are_put_out_and_cannot_come_back_in_between(servers: Servers, 
 def test_two_at_once_exclude_each_other_also_from_two_machines(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     config = program.folder / "pgproof.toml"
-    refused = program.folder / "refused"
-    stop = f'stop = ["sh", "-c", "until [ -e {refused} ]; do sleep 0.05; done"]'
+    begun, refused = program.folder / "begun", program.folder / "refused"
+    stop = f"""stop = 'sh -c "touch {begun}; until [ -e {refused} ]; do sleep 0.05; done"'"""
     config.write_text(re.sub(r"(?m)^stop = .*$", stop, config.read_text()))
     digits = planned(program)
     first = subprocess.Popen(
         program.argv("recover", "--yes", digits, "--quiet"), cwd=program.folder, env=program.environment
     )
-    until(lambda: "stop the services" in (program.folder / "state" / "recover" / "db.json").read_text())
+    until(begun.exists)
     here = program.run("recover", "--yes", digits)
     elsewhere = replace(program, env={"PGPROOF_STATE": str(program.folder / "another")}).run("recover", "--yes", digits)
     refused.touch()

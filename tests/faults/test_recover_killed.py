@@ -134,12 +134,12 @@ def test_e6_a_database_that_was_closed_for_the_switch_is_opened_again_by_going_b
     """Between closing it and the renames nobody can connect: the one moment in which neither serves."""
     program, database = killing.program, killing.database
     config = program.folder / "pgproof.toml"
-    config.write_text(config.read_text().replace('stop = "', 'stop = "sleep 30"\n#'))
+    config.write_text(config.read_text().replace('stop = "', f"{waits_once(program)}\n#"))
     digits = planned(program)
     started = subprocess.Popen(
         program.argv("recover", "--yes", digits, "--quiet"), cwd=program.folder, env=program.environment
     )
-    _until(killing, "stop the services")
+    until((program.folder / "been").exists)
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     with connect(database, "postgres") as session:
@@ -154,11 +154,11 @@ def test_e6_a_going_back_that_is_interrupted_is_not_taken_for_a_switch(killing: 
     program = killing.program
     config = program.folder / "pgproof.toml"
     plain = config.read_text()
-    config.write_text(plain.replace('stop = "', 'stop = "sleep 30"\n#'))
+    config.write_text(plain.replace('stop = "', f"{waits_once(program)}\n#"))
     started = subprocess.Popen(
         program.argv("recover", "--yes", planned(program), "--quiet"), cwd=program.folder, env=program.environment
     )
-    _until(killing, "stop the services")
+    until((program.folder / "been").exists)
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     config.write_text(plain.replace('within = "2s"', 'within = "60s"\nhealth = "SELECT false"'))
@@ -187,6 +187,12 @@ def test_a_recovery_that_comes_to_nothing_leaves_the_way_back_of_the_one_before(
     config.write_text(plain)
     program.ok("recover", "--undo", "--yes", first)
     assert digests(killing.database) == killing.old
+
+
+def waits_once(program: Program) -> str:
+    """A command that stops the services, and the first time does not come to an end."""
+    been = program.folder / "been"
+    return f"""stop = 'sh -c "[ -e {been} ] || {{ touch {been}; exec sleep 300; }}"'"""
 
 
 def _until(killing: Killing, step: str) -> None:

@@ -178,6 +178,7 @@ def _from_wheels() -> list[Path]:
     return result
 
 
+@cache
 def _examine(folder: Path) -> Tools | None:
     if not all(os.access(folder / name, os.X_OK) for name in _CLIENT):
         return None

@@ -1,6 +1,7 @@
 """Cron expressions: read and checked, asked on which days and at which times, and how far apart at most."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from functools import lru_cache
@@ -59,7 +60,7 @@ def parse_cron(text: str) -> Cron:
         frozenset(number % 7 for number in _numbers(weekdays, 0, 7, _WEEKDAYS)),
         either=not days.startswith("*") and not weekdays.startswith("*"),
     )
-    if not _days(cron):
+    if next(_days(cron), None) is None:
         raise ConfigError("this day never comes", hint="look at the day of the month and the month")
     return cron
 
@@ -68,18 +69,17 @@ def parse_cron(text: str) -> Cron:
 def longest_gap(cron: Cron) -> timedelta:
     """The longest time between two moments of the schedule, by a clock that is never changed."""
     times = [timedelta(hours=one.hour, minutes=one.minute) for one in cron.times()]
-    days = _days(cron)
     within = [later - earlier for earlier, later in pairwise(times)]
-    between = [later - earlier + times[0] - times[-1] for earlier, later in pairwise(days)]
+    between = [later - earlier + times[0] - times[-1] for earlier, later in pairwise(_days(cron))]
     return max([*within, *between], default=timedelta(days=_SPAN))
 
 
 _HINT = 'minute, hour, day of month, month, weekday: "0 2 * * *" is every night at two; "none" is on demand only'
 
 
-def _days(cron: Cron) -> list[date]:
+def _days(cron: Cron) -> Iterator[date]:
     every = (_FIRST + timedelta(days=number) for number in range(_SPAN))
-    return [day for day in every if cron.fits(day)]
+    return (day for day in every if cron.fits(day))
 
 
 def _numbers(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> frozenset[int]:
