@@ -135,9 +135,11 @@ def standing(told: list[tuple[str, str]]) -> set[str]:
     return {code for code, kind in last.items() if kind != "RECOVERED"}
 
 
-def test_alerts_equal_faults(servers: Servers, source: Address, tmp_path: Path) -> None:
+@pytest.mark.sweep(0, full=60)
+def test_alerts_equal_faults(servers: Servers, source: Address, tmp_path: Path, sweep: int) -> None:
+    """Each fault once, and on for as many seconds as are asked for."""
     program = Program(tmp_path)
-    seconds = float(os.environ.get("PGPROOF_SOAK_SECONDS", "60"))
+    seconds = float(os.environ.get("PGPROOF_SOAK_SECONDS", sweep))
     order = random.Random(int(os.environ.get("PGPROOF_SOAK_SEED", "26")))
     with web() as alerts:
         program.env["FAST_TURNS"] = "1000"  # the same code comes again and again here, which is no flapping
