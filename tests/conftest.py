@@ -202,7 +202,7 @@ class Program:
     def run(self, *words: str, timeout: float = 300) -> Ran:
         """Run it to its end, in a process forked from one that has it imported, where that makes no difference."""
         env = self.environment
-        if forked.fits(env):
+        if forked.fits(env) and type(self).argv is Program.argv:
             done = forked.shared().start(words, self.folder, env).wait(timeout)
         else:
             done = subprocess.run(

@@ -177,7 +177,7 @@ def test_c23_an_object_that_comes_to_be_after_all_is_taken_back(disk: Disk) -> N
     with pytest.raises(Unreachable):
         put(store, "kc/a")
     disk.go()
-    until(lambda: not deadline._owing["s"].hangs)
+    until(lambda: not store._patience.hangs)
     until(lambda: not list(DirectoryStore(disk.root).leftovers()))
     assert list(DirectoryStore(disk.root).list()) == []
 

@@ -325,7 +325,7 @@ def promtool(*words: str, folder: Path, told: str = "") -> str:
 def test_promtool_takes_the_rules_and_they_fire_when_they_are_to(tmp_path: Path) -> None:
     shutil.copy(RULES, tmp_path)
     shutil.copy(ROOT / "tests" / "rules" / "alert-rules-test.yml", tmp_path)
-    assert "12 rules found" in promtool("check", "rules", RULES.name, folder=tmp_path)
+    assert "13 rules found" in promtool("check", "rules", RULES.name, folder=tmp_path)
     assert "SUCCESS" in promtool("test", "rules", "alert-rules-test.yml", folder=tmp_path)
 
 
