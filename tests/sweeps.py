@@ -34,7 +34,7 @@ def spread(everything: Sequence[_One], count: int) -> list[_One]:
 
 @pytest.fixture
 def sweep(request: pytest.FixtureRequest) -> int:
-    marker = request.node.get_closest_marker("sweep")
+    *_, marker = request.node.iter_markers("sweep")  # that of a parameter comes last, and counts
     if every := marker.kwargs.get("every"):
         request.node.user_properties.append(("sweep", "all"))
         return 1 if WHOLE else int(every)

@@ -39,6 +39,7 @@ from pgproof.schedule import (
     parse_zone,
     slots,
 )
+from tests.sweeps import spread
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -688,8 +689,14 @@ def runs_of(life: Life, source: str) -> list[Run]:
     return found
 
 
-@pytest.mark.parametrize(("zone", "year"), [YEAR[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in YEAR[1:])])
-def test_b16_b17_b18_in_a_year_every_slot_is_run_or_stood_for_exactly_once(zone, year) -> None:
+@pytest.mark.slow
+@pytest.mark.sweep(2, full=len(YEAR))
+def test_b16_b17_b18_in_a_year_every_slot_is_run_or_stood_for_exactly_once(sweep: int) -> None:
+    for zone, year in spread(YEAR, sweep):
+        every_slot_is_run_or_stood_for_exactly_once(zone, year)
+
+
+def every_slot_is_run_or_stood_for_exactly_once(zone: str, year: int) -> None:
     life, outcomes = lived(zone, year), Counter()
     for one, expected in zip(life.plans, year_of(zone, year), strict=True):
         steps, busy = [step for step in life.steps if step.decision.plan == one], runs_of(life, one.source)
@@ -718,8 +725,13 @@ def test_b16_b17_b18_in_a_year_every_slot_is_run_or_stood_for_exactly_once(zone,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("zone", "year"), YEAR)
-def test_b15_in_a_year_of_a_clock_that_leaps_no_slot_is_run_twice_and_none_is_lost_for_long(zone, year) -> None:
+@pytest.mark.sweep(2, full=len(YEAR))
+def test_b15_in_a_year_of_a_clock_that_leaps_no_slot_is_run_twice_and_none_is_lost_for_long(sweep: int) -> None:
+    for zone, year in spread(YEAR, sweep):
+        no_slot_is_run_twice_and_none_is_lost_for_long(zone, year)
+
+
+def no_slot_is_run_twice_and_none_is_lost_for_long(zone: str, year: int) -> None:
     life, in_time = lived(zone, year, (-2 * HOUR, TEN_YEARS)), 0
     assert Counter(span.shift for span in life.spans)[TEN_YEARS] > 5
     for one, expected in zip(life.plans, year_of(zone, year), strict=True):

@@ -132,7 +132,9 @@ def pristine(tmp_path: Path, replayer: Replayer) -> Path:
     return root
 
 
-@pytest.mark.parametrize("encrypted", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "encrypted", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.sweep(every=12)])]
+)
 @pytest.mark.parametrize("mode", DONE)
 @pytest.mark.sweep(every=4)
 def test_backup(pristine: Path, tmp_path: Path, replayer: Replayer, mode: Mode, encrypted: bool, sweep: int) -> None:
