@@ -13,7 +13,8 @@ from pgproof.errors import Unreachable
 from pgproof.manifest import Manifest, seal
 from pgproof.postgres.server import Address
 from pgproof.repository import Repository
-from pgproof.stores.directory import DirectoryStore, make_marker
+from pgproof.stores import marker
+from pgproof.stores.directory import DirectoryStore
 from pgproof.stream.encrypt import Key
 from pgproof.stream.progress import Silent
 from pgproof.stream.sink import Sink
@@ -65,7 +66,7 @@ def two(servers: Servers, tmp_path: Path) -> Iterator[Two]:
     kit = Kit(tmp_path / "first")
     kit.folder.mkdir()
     made = [kit.backup(database), kit.backup(database)]
-    make_marker(tmp_path / "other")
+    marker.make(DirectoryStore(tmp_path / "other"))
     yield Two(kit, made, tmp_path / "other")
     drop_database(servers(17).address, database.database)
 

@@ -15,10 +15,11 @@ import pytest
 
 from pgproof.errors import AlreadyExists, NotFound, PgproofError, Refused, Unreachable
 from pgproof.stores import marker
-from pgproof.stores.directory import DirectoryStore, check_mounted, make_marker, read_marker
+from pgproof.stores.directory import DirectoryStore, check_mounted
 from pgproof.stores.names import MARKER
 from pgproof.stream import process
 from tests.conftest import disk, missing
+from tests.objects import put
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
@@ -36,11 +37,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def put(store: DirectoryStore, name: str, data: bytes = b"x", *, replace: bool = False) -> None:
-    with store.create(name, replace=replace) as sink:
-        sink.write(data)
-
-
 def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
 
@@ -54,7 +50,7 @@ def test_modes_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> Non
     root = tmp_path / "new" / "store"
     before = os.umask(umask)
     try:
-        make_marker(root)
+        marker.make(DirectoryStore(root))
         store = DirectoryStore(root)
         sink = store.create("kc/one/part")
         sink.write(b"x")
@@ -175,25 +171,25 @@ def test_a_folder_in_place_of_an_object(root: Path) -> None:
 def check(root: Path, expected: str | None, *, mount: bool = False) -> None:
     """As the program does before it uses a directory."""
     check_mounted(root, mount=mount)
-    marker.compare(read_marker(root), expected, str(root))
+    marker.compare(marker.read(DirectoryStore(root), str(root)), expected, str(root))
 
 
 def test_the_marker_says_which_store_it_is(tmp_path: Path) -> None:
     root = tmp_path / "store"
-    assert read_marker(root) is None
-    store = make_marker(root)
-    assert read_marker(root) == store
+    assert marker.read(DirectoryStore(root), str(root)) is None
+    store = marker.make(DirectoryStore(root))
+    assert marker.read(DirectoryStore(root), str(root)) == store
     assert list(DirectoryStore(root).list()) == []
     check(root, store)
     check(root, None)
     with pytest.raises(AlreadyExists):
-        make_marker(root)
-    assert read_marker(root) == store
-    assert make_marker(tmp_path / "other") != store
+        marker.make(DirectoryStore(root))
+    assert marker.read(DirectoryStore(root), str(root)) == store
+    assert marker.make(DirectoryStore(tmp_path / "other")) != store
 
 
 def test_another_store_or_none_is_refused(tmp_path: Path) -> None:
-    mine, other = make_marker(tmp_path / "mine"), make_marker(tmp_path / "other")
+    mine, other = marker.make(DirectoryStore(tmp_path / "mine")), marker.make(DirectoryStore(tmp_path / "other"))
     with pytest.raises(Refused) as caught:
         check(tmp_path / "other", mine)
     assert "another store" in caught.value.message
@@ -221,7 +217,7 @@ def test_a_path_that_is_no_mount_is_refused_when_one_is_configured() -> None:
 
 @needs_root
 def test_an_unmounted_disk_is_refused_and_a_mounted_one_is_not(small_disk: Path) -> None:
-    store = make_marker(small_disk)
+    store = marker.make(DirectoryStore(small_disk))
     check(small_disk, store, mount=True)
     check(small_disk / "below", None, mount=True)
     subprocess.run(["umount", str(small_disk)], check=True)

@@ -28,6 +28,7 @@ from pgproof.stores.directory import DirectoryStore
 from pgproof.stores.store import Store
 from tests import kit
 from tests.conftest import Program, Servers, missing
+from tests.objects import put
 from tests.waiting import until
 
 # A shell starts what goes to the background with SIGINT ignored, and children would inherit that.
@@ -101,11 +102,6 @@ def taking(least: float, most: float) -> Iterator[None]:
     yield
     took = time.monotonic() - began
     assert least <= took <= most, f"it took {took:.2f} s"
-
-
-def put(store: Store, name: str, data: bytes = b"x", *, replace: bool = False) -> None:
-    with store.create(name, replace=replace) as sink:
-        sink.write(data)
 
 
 def workers() -> set[threading.Thread]:

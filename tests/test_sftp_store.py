@@ -21,6 +21,7 @@ from pgproof.stores.names import MARKER
 from pgproof.stores.sftp import Place, SftpStore
 from pgproof.stream import process
 from tests.conftest import disk, missing
+from tests.objects import get, names, put
 from tests.proxy import Fault, Proxy
 from tests.sftp_stub import PASSWORD, USER, Stub
 from tests.sshd import Sshd, available, shared
@@ -85,20 +86,6 @@ def server(tmp_path: Path) -> Iterator[Sshd]:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     with disk(tmp_path, 4) as folder:
         yield folder
-
-
-def put(store: SftpStore, name: str, data: bytes = b"x", *, replace: bool = False) -> None:
-    with store.create(name, replace=replace) as sink:
-        sink.write(data)
-
-
-def get(store: SftpStore, name: str) -> bytes:
-    with store.open(name) as stream:
-        return stream.read()
-
-
-def names(store: SftpStore, prefix: str = "") -> list[str]:
-    return [entry.name for entry in store.list(prefix)]
 
 
 def files(root: Path) -> list[str]:

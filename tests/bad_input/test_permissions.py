@@ -9,7 +9,8 @@ import pytest
 
 from pgproof.config.read import find
 from pgproof.errors import ConfigError, PgproofError, Unreachable
-from pgproof.stores.directory import DirectoryStore, make_marker, read_marker
+from pgproof.stores import marker
+from pgproof.stores.directory import DirectoryStore
 
 NOBODY = 65534
 
@@ -19,7 +20,7 @@ def closed(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "closed"
     folder.mkdir()
     (folder / "pgproof.toml").write_text("")
-    make_marker(folder / "store")
+    marker.make(DirectoryStore(folder / "store"))
     with DirectoryStore(folder / "store").create("kc/x") as sink:
         sink.write(b"x")
     folder.chmod(0)
@@ -57,7 +58,7 @@ def test_a_store(closed: Path) -> None:
         lambda: store.stat("kc/x"),
         lambda: store.open("kc/x"),
         lambda: store.create("kc/y"),
-        lambda: read_marker(closed / "store"),
+        lambda: marker.read(DirectoryStore(closed / "store"), str(closed / "store")),
     ):
         with as_nobody(), pytest.raises(PgproofError) as caught:
             ask()

@@ -18,6 +18,7 @@ from pgproof.stores.sftp import SftpStore
 from pgproof.stores.store import Store
 from tests import sshd
 from tests.conformance.memory_store import MemoryStore
+from tests.objects import get, names, put
 
 Make = Callable[[pytest.FixtureRequest, Path], Store]
 
@@ -46,20 +47,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     made = STORES[request.param](request, tmp_path)
     yield made
     made.close()
-
-
-def put(store: Store, name: str, data: bytes, *, replace: bool = False) -> None:
-    with store.create(name, replace=replace) as sink:
-        sink.write(data)
-
-
-def get(store: Store, name: str) -> bytes:
-    with store.open(name) as stream:
-        return stream.read()
-
-
-def names(store: Store, prefix: str = "") -> list[str]:
-    return [entry.name for entry in store.list(prefix)]
 
 
 def test_an_object_appears_at_commit_and_not_before(store: Store) -> None:

@@ -73,20 +73,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def put(store: S3Store, name: str, data: bytes = b"x", *, replace: bool = False) -> None:
-    with store.create(name, replace=replace) as sink:
-        sink.write(data)
-
-
-def get(store: S3Store, name: str) -> bytes:
-    with store.open(name) as stream:
-        return stream.read()
-
-
-def names(store: S3Store, prefix: str = "") -> list[str]:
-    return [entry.name for entry in store.list(prefix)]
-
-
 def uploads(endpoint: Endpoint, prefix: str) -> list[str]:
     """Keys of the uploads that were begun and are neither finished nor aborted."""
     found = endpoint.client.list_multipart_uploads(Bucket=endpoint.bucket, Prefix=prefix)

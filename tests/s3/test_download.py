@@ -9,8 +9,9 @@ import pytest
 from pgproof.errors import NotFound, PgproofError, Unreachable
 from pgproof.stores.s3.store import S3Store
 from tests.buckets import Endpoint
+from tests.objects import get, put
 from tests.proxy import Fault, Proxy
-from tests.s3.conftest import behind, get, port, put
+from tests.s3.conftest import behind, port
 from tests.s3_faults import Answer, Asked, S3Faults
 
 MIB = 1 << 20

@@ -21,7 +21,8 @@ from pgproof.stores.names import MARKER
 from pgproof.stores.s3.store import S3Store
 from tests.buckets import ENVIRONMENT, Endpoint
 from tests.conftest import Program
-from tests.s3.conftest import behind, get, names, put
+from tests.objects import get, names, put
+from tests.s3.conftest import behind
 from tests.s3_faults import Answer, Asked, S3Faults
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -15,8 +15,9 @@ from pgproof.secret import Secret
 from pgproof.stores.s3 import Keys, Place
 from pgproof.stores.s3.store import S3Store
 from tests.buckets import KEY, SECRET, Endpoint, free_port
+from tests.objects import get, names, put
 from tests.proxy import Proxy
-from tests.s3.conftest import get, names, put, uploads
+from tests.s3.conftest import uploads
 from tests.s3_faults import Answer, S3Faults
 
 DENIED = Answer(403, "AccessDenied", "Access Denied")

@@ -14,8 +14,9 @@ from pgproof.errors import AlreadyExists, Unreachable
 from pgproof.stores.s3.store import S3Store
 from pgproof.stores.s3.upload import part_size
 from tests.buckets import KEY, SECRET, Endpoint
+from tests.objects import get, names, put
 from tests.proxy import Fault, Proxy
-from tests.s3.conftest import behind, get, names, put, uploads
+from tests.s3.conftest import behind, uploads
 from tests.s3_faults import LOST, Answer, Asked, S3Faults
 
 MIB = 1 << 20

@@ -32,7 +32,6 @@ class Container:
     state: str
     exit_code: int = 0
     health: str = ""
-    restart_policy: str = ""
     started_at: str = ""
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -96,7 +95,6 @@ def container_of(told: Mapping[str, Any]) -> Container:
         state=state["Status"],
         exit_code=int(state.get("ExitCode") or 0),
         health=((state.get("Health") or state.get("Healthcheck") or {}).get("Status") or "").replace("none", ""),
-        restart_policy=((told.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "",
         started_at=str(state.get("StartedAt") or ""),
         mounts=tuple(_mount(one) for one in told.get("Mounts") or ()),
         env=dict(word.partition("=")[::2] for word in config.get("Env") or ()),

@@ -16,7 +16,6 @@ from pgproof.stream.blocks import PLAIN_TARGET, Building, Finished
 RANGE_BYTES = 16 << 20  # of a table on disk, in one unit: its text then mostly fits one block
 GROUP_BYTES = 16 << 20  # of small tables together, in one unit
 GROUP_TABLES = 400
-PAGE = 8192
 END = b"\\.\n\n"
 
 

@@ -18,7 +18,6 @@ from typing import BinaryIO, NoReturn, Self, cast
 
 from pgproof.errors import AlreadyExists, NotFound, Refused, Unreachable
 from pgproof.finding import Finding
-from pgproof.stores import marker
 from pgproof.stores.names import TEMPORARY, checked, is_left, is_name, is_object, temporary
 from pgproof.stores.store import Entry, Store
 from pgproof.stream.sink import Sink
@@ -255,16 +254,6 @@ class _Window:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def read_marker(root: Path) -> str | None:
-    """The id that a store's marker file gives it, or None where there is none. Raises Unreachable."""
-    return marker.read(DirectoryStore(root), str(root))
-
-
-def make_marker(root: Path) -> str:
-    """Make `root` a store, with a new id, and return the id. What lies there already is left alone."""
-    return marker.make(DirectoryStore(root))
 
 
 def check_mounted(root: Path, *, mount: bool) -> None:
