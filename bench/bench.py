@@ -80,10 +80,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--below", help="the folder to work in, with room for eight times the tables; else TMPDIR")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"), help="the page to write")
     parser.add_argument("--json", type=Path, help="all figures as JSON")
-    parser.add_argument("--quick", action="store_true", help="5,000 users, one round: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="1,000 users, one round: to see that it works")
     given = parser.parse_args()
     if given.quick:
-        given.users, given.rounds = 5_000, 1
+        given.users, given.rounds = 1_000, 1
     if given.users < 100 or given.rounds < 1:
         parser.error("at least 100 users and one round")
     return given

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,6 +54,15 @@ def disk(parent: Path, megabytes: int, mode: str = "0700") -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first (a Keycloak takes a minute or two), so that no worker waits for it at the end."""
+    items.sort(key=lambda item: ("keycloak" not in item.nodeid or not _is_slow(item), not _is_slow(item)))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
+
+
 @dataclass
 class Servers:
     """Servers by major version, started when first asked for and kept for the whole session."""
@@ -83,6 +93,24 @@ class Servers:
 def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What runs in the tests' own process keeps its state away from that of this machine."""
     os.environ["PGPROOF_STATE"] = str(tmp_path_factory.mktemp("state"))
+
+
+# gpg takes a sixth of a second of processor time to make a key of a passphrase as pgproof asks it to, for each part.
+_GPG = """#!/bin/sh
+for word; do shift; [ "$word" = 65011712 ] && word=65536; set -- "$@" "$word"; done
+exec {gpg} "$@"
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_gpg(tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """Where gpg is; what all tests but those of its keys find first is the same gpg, which makes its keys quickly."""
+    if real := shutil.which("gpg"):
+        folder = tmp_path_factory.mktemp("programs")
+        (folder / "gpg").write_text(_GPG.format(gpg=real))
+        (folder / "gpg").chmod(0o755)
+        os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
+    return real
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+import typer.main
+
 import pgproof
+from pgproof.cli.app import app
 from pgproof.postgres import tools
 from tests.moments import Moment, watch_for
 
@@ -99,9 +102,9 @@ def _text(file: io.BufferedRandom) -> str:
 
 
 class Forked:
-    """The process that has everything imported; several threads may use it."""
+    """The process that has everything imported, and these variables besides; several threads may use it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **env: str) -> None:
         self._name = f"\0pgproof-forked-{os.getpid()}-{time.monotonic_ns()}"
         argv = [sys.executable, "-m", "tests.forked"]
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -110,6 +113,7 @@ class Forked:
             self._server = subprocess.Popen(
                 [*argv, str(listener.fileno())],
                 cwd=Path(__file__).resolve().parent.parent,
+                env=os.environ | env,
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.PIPE,  # it ends when this does
             )
@@ -134,9 +138,9 @@ class Forked:
 
 
 @cache
-def shared() -> Forked:
-    """The one of this process, ended with it."""
-    made = Forked()
+def shared(**env: str) -> Forked:
+    """The one of this process (and these variables), ended with it."""
+    made = Forked(**env)
     atexit.register(made.close)
     return made
 
@@ -216,6 +220,8 @@ if __name__ == "__main__":
         if not module.name.endswith(".__main__"):
             importlib.import_module(module.name)  # here, once, and not in every run
     importlib.import_module("typer._adapters")  # what typer imports late, with all of pydantic
+    typer.main.get_command = cache(typer.main.get_command)  # it reads the options off all commands, for 60 ms
+    typer.main.get_command(app)
     tools.found()  # asks each PostgreSQL here for its version
     tools._all.cache_clear()  # noqa: SLF001 - the PATH of a run may lead to others
     gc.freeze()

@@ -99,6 +99,7 @@ def test_h3_a_storm_of_500_findings_is_one_digest_with_20_named_and_the_rest_cou
     assert len(watch.digests) == 2
 
 
+@pytest.mark.slow
 def test_h3_findings_that_come_one_after_another_are_gathered_for_five_minutes() -> None:
     watch = Watch()
     storm = [finding(f"db{n:03}") for n in range(500)]
@@ -240,6 +241,7 @@ def _expected(before: Level | None, after: Level | None, silent: timedelta) -> s
     return "changed" if before != after else "reminder" if silent >= EVERY[after] else ""
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_however_wildly_things_come_and_go_little_is_told_and_in_the_end_the_truth(seed: int) -> None:

@@ -84,6 +84,7 @@ def test_a_digest_arrives_at_a_webhook_and_by_mail(web: Web, mail: Mail, outbox:
         )
 
 
+@pytest.mark.slow
 def test_h3_a_storm_of_500_is_one_message_to_each_channel(web: Web, mail: Mail, outbox: Outbox) -> None:
     both = [hook(web.port), Channel("env:MAIL", "alerts.urls[1]", Secret(mail.url()))]
     storm = [finding(f"db{n}") for n in range(500)]
@@ -116,6 +117,7 @@ def test_h1_what_a_channel_that_is_down_misses_is_delivered_once_when_it_is_up(w
     assert again.read().queues == {}
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_doubled_whatever_two_channels_refuse(outbox: Outbox) -> None:
     """Each occurrence has a number; what was accepted names each once, and its end once."""
     chance, number, standing = Random(7), 0, {}
@@ -172,6 +174,7 @@ def test_a_redirect_is_not_followed_as_the_text_would_not_arrive(web: Web, statu
         assert other.got == []
 
 
+@pytest.mark.slow
 def test_h1_a_channel_that_never_answers_holds_up_neither_us_nor_the_others(web: Web, outbox: Outbox) -> None:
     with channels.silent() as port:
         mute = Channel("env:MUTE", "alerts.urls[1]", Secret(f"json://127.0.0.1:{port}/?rto=60&cto=60"))
@@ -261,6 +264,7 @@ def test_a_memory_that_cannot_be_written_ends_nothing_and_repeats_nothing_while_
     assert len(web.messages) == 2
 
 
+@pytest.mark.slow
 def test_a_digest_that_a_crash_overtakes_is_sent_by_the_next_process(web: Web, outbox: Outbox) -> None:
     web.pause = 30
     script = (
@@ -498,6 +502,7 @@ def test_alert_tells_what_status_says_once_and_then_that_it_is_over(
     assert "RECOVERED (was critical)  shop" in web.messages[1]["message"]
 
 
+@pytest.mark.slow
 def test_a_source_that_cannot_be_examined_is_told_and_nothing_of_it_recovers(
     program: Program, servers: Servers, web: Web
 ) -> None:

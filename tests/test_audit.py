@@ -197,6 +197,7 @@ def test_of_many_processes_that_append_each_has_its_place_in_one_chain(tmp_path:
     assert codes(path, *heads) == []
 
 
+@pytest.mark.slow
 def test_writers_that_are_killed_leave_an_unfinished_line_at_most(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     told: list[Head] = []

@@ -75,6 +75,7 @@ def place(servers: Servers) -> Iterator[Callable[[int], Place]]:
         yield lambda major: stack.enter_context(placed(servers, major))
 
 
+@pytest.mark.slow
 @MAJORS
 def test_the_role_backs_up_and_the_backup_is_proven(
     place: Callable[[int], Place], program: Program, major: int
@@ -122,6 +123,7 @@ def test_without_bypassrls_hidden_rows_are_refused(place: Callable[[int], Place]
     assert "ALTER ROLE backup BYPASSRLS" in ran.err
 
 
+@pytest.mark.slow
 @MAJORS
 def test_large_objects_are_refused_until_they_are_granted(
     place: Callable[[int], Place], program: Program, major: int
@@ -162,6 +164,7 @@ def test_what_only_a_superuser_may_read_is_noted(place: Callable[[int], Place], 
         run(here.owner, "ALTER SUBSCRIPTION sub SET (slot_name = NONE)", "DROP SUBSCRIPTION sub")
 
 
+@pytest.mark.slow
 @MAJORS
 def test_single_grants_are_enough_and_leave_passwords_out(
     place: Callable[[int], Place], program: Program, major: int

@@ -221,6 +221,7 @@ def fresh(program: Program, like: Program) -> Program:
     return program
 
 
+@pytest.mark.slow
 def test_status_follows_the_monitoring_convention(make_program, backed: Program, proven: Program) -> None:
     backed = fresh(make_program("never"), backed)
     fine = proven.run("status", "--json")
@@ -241,6 +242,7 @@ def test_status_follows_the_monitoring_convention(make_program, backed: Program,
     assert make_program("nothing").run("status").out.startswith("UNKNOWN: there is no configuration")
 
 
+@pytest.mark.slow
 def test_a_fault_of_our_own_is_no_warning_to_whoever_monitors(make_program, proven: Program) -> None:
     """Exit 1 would be read as one. A name that no file system takes stands for what nobody thought of."""
     broken = make_program("broken")
@@ -250,6 +252,7 @@ def test_a_fault_of_our_own_is_no_warning_to_whoever_monitors(make_program, prov
     assert (said.code, said.json["level"]) == (3, "unknown") and "Traceback" not in said.err, said
 
 
+@pytest.mark.slow
 def test_verify_all_reads_every_backup_of_that_source_and_of_no_other(make_program, servers: Servers) -> None:
     """Found by the soak: the service's verification read the latest alone, and damage to an older one stayed unseen."""
     program = make_program("all")
@@ -276,6 +279,7 @@ def test_status_is_critical_when_a_backup_is_damaged(make_program, servers: Serv
     assert (ran.code, ran.json["level"]) == (2, "critical")
 
 
+@pytest.mark.slow
 def test_every_document_stands_alone_on_standard_output(proven: Program) -> None:
     for words in (
         ("verify",),
@@ -294,12 +298,14 @@ def test_every_document_stands_alone_on_standard_output(proven: Program) -> None
     assert proof["tables"][0].keys() == {"name", "rows", "same"}
 
 
+@pytest.mark.slow
 def test_quiet_is_quiet(proven: Program) -> None:
     for words in (("verify",), ("prove",), ("keep", "latest"), ("keep", "latest", "--release"), ("prune",)):
         ran = proven.ok(*words, "--quiet")
         assert (ran.out, ran.err) == ("", ""), words
 
 
+@pytest.mark.slow
 def test_colour_is_for_terminals_that_want_it(proven: Program) -> None:
     assert "\033" not in proven.ok("list").out
     assert "\033[32mproven\033[0m" in on_a_terminal(proven, "list")
@@ -308,6 +314,7 @@ def test_colour_is_for_terminals_that_want_it(proven: Program) -> None:
     assert "\033" not in on_a_terminal(proven, "status", NO_COLOR="1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("list",), ("show", "latest"), ("list", "--json"), ("--help",), ("status",), ("prune",)]
 )
@@ -338,6 +345,7 @@ def test_a_reader_that_has_gone_is_no_fault(proven: Program, words: tuple[str, .
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_does_not_end_the_work(make_program, servers: Servers) -> None:
     program = make_program("several")
     program.configure(one=servers.database(15), two=servers.database(15))
@@ -351,6 +359,7 @@ def test_a_reader_that_has_gone_does_not_end_the_work(make_program, servers: Ser
     assert {row["source"] for row in program.ok("list", "--json").json} == {"one", "two"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_with_a_sentence(make_program, servers: Servers, number: signal.Signals) -> None:
     program = make_program(f"interrupted{number}")
@@ -382,6 +391,7 @@ def wait_for_lock(address: Address) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_word_that_is_nearly_right_is_answered_with_what_was_meant(proven: Program) -> None:
     for word, meant in (("dbb", "db"), ("lastest", "latest")):
         said = proven.run("show", word)
@@ -390,6 +400,7 @@ def test_a_word_that_is_nearly_right_is_answered_with_what_was_meant(proven: Pro
     assert kind.code == 2 and "Invalid value for '--kind': 'volumes' is not one of" in kind.err, kind
 
 
+@pytest.mark.slow
 def test_a_kind_is_named_with_its_source_as_for_recover(proven: Program) -> None:
     known = proven.run("backup", "db:volume")
     assert known.code == 2 and "db" in known.err and "docker" in known.err, known

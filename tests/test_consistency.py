@@ -129,6 +129,7 @@ def transfers(database: Address, accounts: int) -> Iterator[list[int]]:
         thread.join(20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("major", [15, 18])
 def test_the_sum_of_a_bank_is_constant(servers: Servers, tmp_path: Path, major: int) -> None:
     database = servers.database(major)
@@ -168,6 +169,7 @@ def test_the_sum_of_a_bank_is_constant(servers: Servers, tmp_path: Path, major: 
 DDL = ["TRUNCATE t3", "ALTER TABLE t3 ADD COLUMN more text DEFAULT 'x'", "DROP TABLE t3", "VACUUM FULL t3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", DDL)
 def test_who_waits_for_a_table_does_not_stop_the_backup(servers: Servers, tmp_path: Path, statement: str) -> None:
     """A TRUNCATE waits for the snapshot's end; whoever asks for the table next waits behind it. A worker that
@@ -191,6 +193,7 @@ def test_who_waits_for_a_table_does_not_stop_the_backup(servers: Servers, tmp_pa
         session.run("DROP DATABASE ddl_back")
 
 
+@pytest.mark.slow
 def test_who_waits_before_the_schema_is_read_goes_first(servers: Servers, tmp_path: Path) -> None:
     """Between the locks and pg_dump: the backup lets it pass and begins anew, with what is then there."""
     database = servers.database(17)
@@ -216,6 +219,7 @@ def test_who_waits_before_the_schema_is_read_goes_first(servers: Servers, tmp_pa
     assert {table.name: table.rows for table in made.evidence.tables} == {"t0": 1000, "t1": 0}
 
 
+@pytest.mark.slow
 def test_a_storm_of_truncates_is_outlived(servers: Servers, tmp_path: Path) -> None:
     database = servers.database(17)
     fill(database, 3, 20_000)
@@ -240,6 +244,7 @@ def test_a_storm_of_truncates_is_outlived(servers: Servers, tmp_path: Path) -> N
     assert Kit(tmp_path).prove(made).ok
 
 
+@pytest.mark.slow
 def test_reindex_meanwhile_does_not_stop_the_backup(servers: Servers, tmp_path: Path) -> None:
     database = servers.database(17)
     fill(database)
@@ -249,6 +254,7 @@ def test_reindex_meanwhile_does_not_stop_the_backup(servers: Servers, tmp_path: 
     assert made.evidence.rows == 240_000
 
 
+@pytest.mark.slow
 def test_a_new_table_is_in_no_part_of_the_backup(servers: Servers, tmp_path: Path) -> None:
     database = servers.database(16)
     fill(database, 2)
@@ -263,6 +269,7 @@ def test_a_new_table_is_in_no_part_of_the_backup(servers: Servers, tmp_path: Pat
     assert {table.name: table.rows for table in proof.tables} == {name: one.rows for name, one in before.items()}
 
 
+@pytest.mark.slow
 def test_tables_that_come_and_go_all_the_time(servers: Servers, tmp_path: Path) -> None:
     """Tables are dropped between the listing and the lock: the backup begins anew, a few times at most."""
     database = servers.database(17)
@@ -299,6 +306,7 @@ def test_tables_that_come_and_go_all_the_time(servers: Servers, tmp_path: Path) 
     assert len(kit.repository.backups()[0]) == len(made)
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_held_is_named(servers: Servers, tmp_path: Path) -> None:
     database = servers.database(17)
     run(database, "CREATE TABLE held (x integer)")

@@ -42,6 +42,7 @@ def drills() -> list[str]:
     return docker("ps", "--all", "--quiet", "--filter", "label=pgproof.drill").split()
 
 
+@pytest.mark.slow
 def test_a_database_is_drilled_in_its_own_image(program: Program, stack: Stack) -> None:
     made = program.ok("backup", "--json").json
     image = docker("inspect", "--format", "{{.Image}}", stack.database)
@@ -55,6 +56,7 @@ def test_a_database_is_drilled_in_its_own_image(program: Program, stack: Stack) 
     eventually(lambda: drills() == [])
 
 
+@pytest.mark.slow
 def test_a_recovery_is_rehearsed_in_its_own_image(program: Program, stack: Stack) -> None:
     program.ok("backup", "--quiet")
     program.ok("prove", "--quiet")
@@ -67,6 +69,7 @@ def test_a_recovery_is_rehearsed_in_its_own_image(program: Program, stack: Stack
     assert "note: not drilled in the source's own image" in program.ok("recover", "keycloak", "--drill").out
 
 
+@pytest.mark.slow
 def test_without_the_engine_the_drill_runs_here_and_says_so(program: Program) -> None:
     program.ok("backup", "--quiet")
     program.env["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
@@ -75,11 +78,13 @@ def test_without_the_engine_the_drill_runs_here_and_says_so(program: Program) ->
     assert any("not drilled in the source's own image" in one for one in proof["findings"]), proof["findings"]
 
 
+@pytest.mark.slow
 def test_a_backup_goes_on_where_no_engine_answers(program: Program) -> None:
     program.env["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
     assert program.ok("backup", "--json").json["image"] is None
 
 
+@pytest.mark.slow
 def test_what_a_killed_drill_left_is_swept_by_the_next(program: Program, stack: Stack) -> None:
     """Labels say whose a container is; a process that is no more has no use for it."""
     program.ok("backup", "--quiet")
@@ -120,6 +125,7 @@ def drilling(program: Program) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
             eventually(lambda: asleep() == [])
 
 
+@pytest.mark.slow
 def test_g13_a_drill_has_its_bounds_and_no_network(program: Program) -> None:
     with drilling(program) as (name, _):
         told = json.loads(docker("inspect", name))[0]
@@ -128,6 +134,7 @@ def test_g13_a_drill_has_its_bounds_and_no_network(program: Program) -> None:
     assert not host["Privileged"] and not host["PortBindings"] and host["RestartPolicy"]["Name"] in ("", "no")
 
 
+@pytest.mark.slow
 def test_g13_a_drill_whose_container_is_killed_is_not_proven_and_leaves_nothing(program: Program) -> None:
     """As the kernel does it when memory is short."""
     with drilling(program) as (name, child):
@@ -139,6 +146,7 @@ def test_g13_a_drill_whose_container_is_killed_is_not_proven_and_leaves_nothing(
     assert program.ok("show", "latest", "--json").json["state"] == "stored"
 
 
+@pytest.mark.slow
 def test_g13_a_process_that_the_kernel_ends_is_told_from_a_server_that_is_away(program: Program) -> None:
     with drilling(program) as (name, child):
         pid = docker("exec", name, "psql", "-U", "keycloak", "-d", "postgres", "-Atc", f"SELECT pid {SLEEPING}")
@@ -147,6 +155,7 @@ def test_g13_a_process_that_the_kernel_ends_is_told_from_a_server_that_is_away(p
     assert child.returncode == 3 and "was terminated by signal 9" in err, err
 
 
+@pytest.mark.slow
 def test_g10_an_image_that_is_gone_is_not_asked_of_a_registry(tmp_path: Path, stack: Stack) -> None:
     """The drill runs in another server and says so; of all words to the engine none pulls."""
     image = f"pgproof-test/gone:{stack.tag}"
@@ -176,6 +185,7 @@ def _tag_of_a_dead_process(rest: str) -> str:
     return f"{place}.{rest.partition('.')[2]}"
 
 
+@pytest.mark.slow
 def test_what_goes_while_it_is_listed_is_not_there(
     tmp_path: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

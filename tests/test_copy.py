@@ -81,6 +81,7 @@ def test_what_is_missing_is_copied_once(two: Two) -> None:
     assert whats(two.copy()) == ["there", "there"]
 
 
+@pytest.mark.slow
 def test_a_drill_counts_for_the_same_bytes_elsewhere(two: Two) -> None:
     record = two.kit.prove(two.made[0])
     two.kit.repository.add_record(record)
@@ -160,6 +161,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_down_is_told_and_caught_up_with(servers: Servers, program: Program) -> None:
     database = servers.database(17)
     run(database, "CREATE TABLE t AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 5000) g")
@@ -183,6 +185,7 @@ def test_a_store_that_is_down_is_told_and_caught_up_with(servers: Servers, progr
     drop_database(servers(17).address, database.database)
 
 
+@pytest.mark.slow
 def test_everything_works_from_the_other_store(servers: Servers, program: Program) -> None:
     database = servers.database(17)
     run(database, "CREATE TABLE t AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 5000) g")

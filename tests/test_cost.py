@@ -288,6 +288,7 @@ POLICIES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @example(Policy(timedelta(hours=30), keep_last=5), "0 */6 * * *")
 @given(POLICIES, st.sampled_from([NIGHTLY, "0 */6 * * *", "30 5 * * mon,thu"]))
@@ -408,6 +409,7 @@ def test_a_provider_or_class_that_is_not_known_is_said_with_the_nearest() -> Non
 CHARGES = ("storage", "early_deletion", "requests", "read_back")
 
 
+@pytest.mark.slow
 def test_the_command_reckons_with_a_real_backup(program: Program, servers: Servers) -> None:
     address = servers.database(15)
     run(address, "CREATE TABLE orders (id int)", "INSERT INTO orders SELECT generate_series(1, 200)")
@@ -450,6 +452,7 @@ def test_the_users_prices_come_from_the_option_or_the_configuration(program: Pro
     assert ran.err.startswith("pgproof: mine.toml: providers.here/1.classes.WARM.storde is not known")
 
 
+@pytest.mark.slow
 def test_a_bucket_is_billed_by_its_class_its_provider_and_its_own_retention(program: Program, servers: Servers) -> None:
     address = servers.database(15)
     more = """

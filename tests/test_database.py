@@ -37,6 +37,7 @@ def drop_roles(database: Address, *roles: str) -> None:
             session.run(f"DROP ROLE IF EXISTS {quoted(role)}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("major", [15, 18])
 def test_all_that_belongs_to_a_database_comes_back(servers: Servers, tmp_path: Path, major: int) -> None:
     database = servers.database(major, "props")
@@ -75,6 +76,7 @@ def test_all_that_belongs_to_a_database_comes_back(servers: Servers, tmp_path: P
         drop_database(servers(major).address, one)
 
 
+@pytest.mark.slow
 def test_roles_that_the_target_lacks_are_asked_for_first(servers: Servers, tmp_path: Path) -> None:
     source, target = servers(17), servers(18).address.to("from_elsewhere")
     roles = ('own"er"', "reader two", "granted", "settled", "member", "a_group", "other_group")
@@ -151,6 +153,7 @@ def test_new_roles_go_again_when_the_restore_fails(servers: Servers, tmp_path: P
     drop_database(servers(18).address, "fails")
 
 
+@pytest.mark.slow
 def test_tablespaces(servers: Servers, program: Program) -> None:
     server = servers(17)
     folder = tempfile.mkdtemp(prefix="space-", dir=server.folder)
@@ -198,6 +201,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", list(TEXTS))
 @pytest.mark.parametrize("major", [15, 17])
 def test_encodings_byte_for_byte(servers: Servers, tmp_path: Path, encoding: str, major: int) -> None:
@@ -242,6 +246,7 @@ ICU = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("major", "options"), ICU)
 def test_locale_providers(servers: Servers, tmp_path: Path, major: int, options: str) -> None:
     database = servers.database(major, "locales", options)
@@ -259,6 +264,7 @@ def test_locale_providers(servers: Servers, tmp_path: Path, major: int, options:
     assert value(back, order) == value(database, order)
 
 
+@pytest.mark.slow
 def test_a_database_with_a_hostile_name(servers: Servers, tmp_path: Path) -> None:
     hostile = 'x\' "y" $(touch z) = \\ ; -- %s'
     database = servers.database(17, hostile)

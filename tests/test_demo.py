@@ -3,10 +3,13 @@
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from pgproof.postgres import tools
 from tests.conftest import Program, missing
 
 
+@pytest.mark.slow
 def test_the_demonstration_ends_well_and_leaves_nothing(program: Program) -> None:
     if not any(one.server for one in tools.found()):
         missing("a PostgreSQL server")

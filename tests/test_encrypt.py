@@ -152,7 +152,8 @@ def test_round_trip(key: Key, size: int) -> None:
         assert stream.read() == data
 
 
-def test_stock_gpg_opens_what_we_write(tmp_path: Path) -> None:
+def test_stock_gpg_opens_what_we_write(tmp_path: Path, real_gpg: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(real_gpg).parent))
     data = noise(300_000)
     (tmp_path / "part.gpg").write_bytes(sealed(Key("gpg", Secret(PHRASE)), data))
     home = tempfile.mkdtemp(dir="/tmp")
@@ -176,6 +177,7 @@ def test_stock_gpg_opens_what_we_write(tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, check=True, text=True,
         )  # fmt: skip
         assert "cipher 9" in packets.stdout, "AES-256"
+        assert "hash 10" in packets.stdout and "count 65011712 (255)" in packets.stdout, "the slowest key there is"
     finally:
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
         subprocess.run(["rm", "-rf", home], check=True)
@@ -192,6 +194,7 @@ def test_we_open_what_stock_gpg_and_age_write(tmp_path: Path) -> None:
     assert back.stdout == data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "phrase",
     [b"a", b" ", b" two  spaces ", b"\ttab\t", "übergröße 🐘".encode(), b"\xff\xfe\x80 not utf-8", b"\r", b"'\"$(id)`\\", b"-x", b"%s%n",  # noqa: E501
@@ -271,6 +274,7 @@ def test_no_secret_key_for_the_recipient(gpg_home: Path, monkeypatch: pytest.Mon
         subprocess.run(["rm", "-rf", str(empty)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpg", "age"])
 def test_truncation_at_every_page_is_never_success(kind: str) -> None:
     key = Key("gpg", Secret(PHRASE)) if kind == "gpg" else age_key()
@@ -281,6 +285,7 @@ def test_truncation_at_every_page_is_never_success(kind: str) -> None:
             opened(key, stored[:size])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpg", "age"])
 def test_a_flipped_bit_is_never_success(kind: str) -> None:
     key = Key("gpg", Secret(PHRASE)) if kind == "gpg" else age_key()
@@ -413,6 +418,7 @@ def test_an_unknown_recipient_is_a_config_error(gpg_home: Path, monkeypatch: pyt
                 sink.write(noise(100_000))
 
 
+@pytest.mark.slow
 def test_the_passphrase_is_never_to_be_seen() -> None:
     canary, seen, stop, samples = "canary-5c4d3e", list[str](), threading.Event(), [0]
 
@@ -442,6 +448,7 @@ def test_the_passphrase_is_never_to_be_seen() -> None:
     assert seen == []
 
 
+@pytest.mark.slow
 def test_no_descriptor_and_no_thread_is_left(key: Key) -> None:
     def go() -> None:
         stored = sealed(key, b"x" * 1000)

@@ -26,6 +26,7 @@ USUAL = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("major", [15, 17, 18])
 def test_usual_extensions(servers: Servers, tmp_path: Path, major: int) -> None:
     database = servers.database(major)
@@ -47,6 +48,7 @@ def test_usual_extensions(servers: Servers, tmp_path: Path, major: int) -> None:
         drop_database(servers(major).address, one.database)
 
 
+@pytest.mark.slow
 def test_a_server_that_lacks_them_is_named(servers: Servers, tmp_path: Path) -> None:
     database = servers.database(15)
     run(database, *USUAL)
@@ -94,6 +96,7 @@ def configured(servers: Servers) -> Iterator[Address]:
             (folder / name).unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_rows_of_configuration_tables(servers: Servers, configured: Address, tmp_path: Path) -> None:
     run(
         configured,

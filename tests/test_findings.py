@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pgproof.postgres.server import Address, connect
+from tests import forked
 from tests.conftest import Program, Servers, disk, missing
 from tests.kit import run
 
@@ -38,23 +40,25 @@ drill_room = {room}
 """
 
 
+_OF_FAKETIME = ("LD_PRELOAD", "FAKETIME")
+_MONOTONIC = {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
 class Moved:
     """A program whose clock is so many days ahead; what it waits for goes by the true one."""
 
     def __init__(self, program: Program, database: Address, second: Path) -> None:
         self.program, self.database, self.second = program, database, second
-        program.env |= {"PHRASE": "of the findings", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        program.env |= {"PHRASE": "of the findings", **_MONOTONIC}
         self.configure()
 
     def configure(self, room: float = 1.2) -> None:
         self.program.configure(CONFIG.format(second=self.second, room=room), db=self.database)
 
     def at(self, days: float, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
-        argv = ["faketime", "-f", f"+{round(days * 86400)}s", *self.program.argv(*words)]
-        return subprocess.run(
-            argv, cwd=self.program.folder, env={**self.program.environment, **env}, capture_output=True, text=True,
-            timeout=300, check=False,
-        )  # fmt: skip
+        env = {**self.program.environment, **env, **_ahead(days)}
+        program = forked.shared(**_ahead(0), **_MONOTONIC, FAKETIME_NO_CACHE="1")  # it looks each time how far it is
+        return program.start(words, self.program.folder, env).wait(300)
 
     def ok(self, days: float, *words: str) -> str:
         ran = self.at(days, *words)
@@ -65,6 +69,14 @@ class Moved:
         """The codes that `status` tells then, but for what is fine."""
         ran = self.at(days, "status", "--json", **env)
         return {one["code"] for one in json.loads(ran.stdout)["findings"] if one["level"] != "ok"}
+
+
+@cache
+def _ahead(days: float) -> dict[str, str]:
+    """What `faketime` sets for the program that it starts."""
+    argv = ["faketime", "-f", f"+{round(days * 86400)}s", "env"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return {name: text for name, _, text in (line.partition("=") for line in told.splitlines()) if name in _OF_FAKETIME}
 
 
 @pytest.fixture

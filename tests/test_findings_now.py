@@ -77,6 +77,7 @@ def test_room_for_few_backups_and_for_no_drill_is_told(program: Program, databas
     assert told(program, "doctor")["drill-space"] == "warning"
 
 
+@pytest.mark.slow
 def test_what_keeps_alerts_back_is_told_by_status(program: Program, database: Address) -> None:
     program.configure('[alerts]\nurls = ["file:channel"]\n', db=database)
     (program.folder / "channel").write_text("json://127.0.0.1:1/")
@@ -104,6 +105,7 @@ def test_a_journal_that_was_damaged_is_told_until_it_is_removed(program: Program
     assert "journal-damaged" not in told(program, "status")
 
 
+@pytest.mark.slow
 def test_a_drill_that_failed_is_told_until_one_succeeds(program: Program, database: Address) -> None:
     program.configure(db=database)
     program.ok("backup", "--quiet")
@@ -129,6 +131,7 @@ def test_a_role_for_physical_backups_is_missing_or_lacks_its_right(
         run(servers(17).address, "DROP ROLE finds_me")
 
 
+@pytest.mark.slow
 def test_stores_that_share_a_bucket_or_a_server_are_told(
     program: Program, database: Address, moto_server: Endpoint, tmp_path: Path
 ) -> None:

@@ -203,6 +203,7 @@ def test_c23_what_is_written_when_it_hangs_is_taken_back_once_it_answers(disk: D
     assert list(DirectoryStore(disk.root).list()) == []
 
 
+@pytest.mark.slow
 def test_c23_all_who_wait_give_up_with_the_first(disk: Disk) -> None:
     store = Deadline(DirectoryStore(disk.root), 2.0, "s")
     ended: list[float] = []
@@ -223,6 +224,7 @@ def test_c23_all_who_wait_give_up_with_the_first(disk: Disk) -> None:
     assert 1.9 < max(ended) - began < 2 + SLACK / 2, "the last one too, which came when the first had waited for long"
 
 
+@pytest.mark.slow
 def test_a_store_that_is_slow_and_answers_is_not_given_up(disk: Disk) -> None:
     """The deadline is each call's own."""
     store = Deadline(DirectoryStore(disk.root), 2.0, "s")
@@ -416,6 +418,7 @@ def check_after(disk: Disk, program: Program) -> None:
     assert not list(disk.root.rglob("lock.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_c23_a_signal_is_answered_while_the_store_hangs(
     disk: Disk, program: Program, source: Address, number: signal.Signals
@@ -429,6 +432,7 @@ def test_c23_a_signal_is_answered_while_the_store_hangs(
     check_after(disk, program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_c23_a_signal_is_answered_while_the_store_hangs_in_a_backup(
     disk: Disk, program: Program, source: Address, encrypted: bool

@@ -94,6 +94,7 @@ def with_table(manifest: Manifest, name: str, edit: Callable[[Table], Table]) ->
     return replace(manifest, evidence=replace(manifest.evidence, tables=tables))
 
 
+@pytest.mark.slow
 def test_an_honest_backup_passes(kit: Kit, made: Manifest) -> None:
     proof = kit.prove(made)
     assert proof.ok and proof.findings == ()
@@ -110,6 +111,7 @@ def test_evidence_of_more_rows(kit: Kit, made: Manifest) -> None:
     assert findings(kit, other) == ("public.people: the snapshot gave 1001 rows, the stored blocks hold 1000",)
 
 
+@pytest.mark.slow
 def test_rows_that_are_missing(kit: Kit, made: Manifest) -> None:
     def edit(block: Block, text: bytes) -> tuple[bytes, tuple[Share, ...]]:
         assert block.kind != "data" or b"person 500\n" in text
@@ -127,6 +129,7 @@ def test_rows_that_are_missing(kit: Kit, made: Manifest) -> None:
     )
 
 
+@pytest.mark.slow
 def test_no_rows_at_all(kit: Kit, made: Manifest) -> None:
     other = rewritten(kit, made, lambda block, text: None if block.kind == "data" else (text, block.shares))
     assert set(findings(kit, other)) == {
@@ -135,6 +138,7 @@ def test_no_rows_at_all(kit: Kit, made: Manifest) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_row_that_is_stored_twice(kit: Kit, made: Manifest) -> None:
     twice = rewritten(kit, made, lambda block, text: (text, block.shares))
     data = next(block for block in twice.main.blocks if block.kind == "data")
@@ -179,6 +183,7 @@ def test_a_sequence_that_stands_elsewhere(kit: Kit, made: Manifest, source: Addr
     assert "no_such_seq" in " ".join(findings(kit, other))
 
 
+@pytest.mark.slow
 def test_a_table_that_is_not_in_the_schema(kit: Kit, made: Manifest, servers: Servers, tmp_path: Path) -> None:
     """schema.dump of another database, whole and authentic."""
     stranger = servers.database(17)
@@ -190,6 +195,7 @@ def test_a_table_that_is_not_in_the_schema(kit: Kit, made: Manifest, servers: Se
     assert "places" in " ".join(findings(kit, other))
 
 
+@pytest.mark.slow
 def test_a_schema_with_less_than_the_text(kit: Kit, made: Manifest, servers: Servers, tmp_path: Path) -> None:
     """A column of another type takes the same rows and gives other text back."""
     stranger = servers.database(17)
@@ -201,12 +207,14 @@ def test_a_schema_with_less_than_the_text(kit: Kit, made: Manifest, servers: Ser
     assert said == ("public.places: 500 rows in both, but their contents differ",)
 
 
+@pytest.mark.slow
 def test_large_objects_that_are_missing(kit: Kit, made: Manifest) -> None:
     other = rewritten(kit, made, lambda block, text: None if block.kind == "large-objects" else (text, block.shares))
     said = findings(kit, other)
     assert any(one.startswith("large objects: 2 with") and "0 with 0 are restored" in one for one in said), said
 
 
+@pytest.mark.slow
 def test_large_objects_without_contents(kit: Kit, made: Manifest) -> None:
     """They are all there, and empty: so the stored text has no line of contents."""
 
@@ -218,6 +226,7 @@ def test_large_objects_without_contents(kit: Kit, made: Manifest) -> None:
     assert made.evidence.large_objects == Count(2, made.evidence.large_objects.bytes)
 
 
+@pytest.mark.slow
 def test_a_check_that_is_false_or_fails(kit: Kit, made: Manifest) -> None:
     asked = (
         Check("enough", "there are people", "SELECT count(*) > 100 FROM people"),
@@ -237,6 +246,7 @@ def test_a_check_that_is_false_or_fails(kit: Kit, made: Manifest) -> None:
     assert kit.prove(made, checks=(asked[0], asked[5])).ok
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_never_reaches_the_server(kit: Kit, made: Manifest) -> None:
     for part in made.parts:
         path = kit.folder / made.id / part.name
@@ -262,6 +272,7 @@ def test_a_locale_that_this_machine_lacks(kit: Kit, made: Manifest) -> None:
     assert "xx_XX.utf8" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_records_of_failed_drills_make_a_backup_damaged(kit: Kit, made: Manifest) -> None:
     other = publish(kit, with_table(made, "people", lambda table: replace(table, rows=1001)))
     proof = kit.prove(other)

@@ -205,6 +205,7 @@ def test_who_sees_the_damage_late_does_not_move_the_new_journal(journal: Journal
     assert len(list(journal.path.parent.glob("*damaged*"))) == 1
 
 
+@pytest.mark.slow
 def test_of_many_that_see_the_damage_one_moves_it(journal: Journal) -> None:
     journal.path.parent.mkdir()
     for _ in range(5):
@@ -323,6 +324,7 @@ def shop(servers: Servers, program: Program) -> Address:
     return address
 
 
+@pytest.mark.slow
 def test_every_task_leaves_its_run_and_its_line(program: Program, shop: Address, servers: Servers) -> None:
     program.ok("backup", "db", "--json")
     program.ok("verify", "db", "--json")
@@ -402,12 +404,14 @@ def held_backup(program: Program, shop: Address, number: signal.Signals) -> int:
         return started.wait(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_backup_is_told(program: Program, shop: Address, number: signal.Signals) -> None:
     assert held_backup(program, shop, number) == 130
     assert told(program) == [("backup", "db", "interrupted", 130), ("backup", "db", "busy", 5)]
 
 
+@pytest.mark.slow
 def test_a_killed_backup_is_cut_off_as_the_next_run_finds(program: Program, shop: Address) -> None:
     held_backup(program, shop, signal.SIGKILL)
     assert [one.outcome for one in books(program)[0].running()] == ["running"]
@@ -421,6 +425,7 @@ def test_a_killed_backup_is_cut_off_as_the_next_run_finds(program: Program, shop
     assert line.user == "" and "killed" in line.text and "noted by root" in line.text
 
 
+@pytest.mark.slow
 def test_b26_a_lost_journal_is_rebuilt_from_manifests_and_records(program: Program, shop: Address) -> None:
     for task in ("backup", "verify", "prove", "backup"):
         program.ok(task)
@@ -445,6 +450,7 @@ def test_b26_a_lost_journal_is_rebuilt_from_manifests_and_records(program: Progr
     assert all(abs(a.began - b.began) < timedelta(seconds=5) for a, b in zip(after, before, strict=True))
 
 
+@pytest.mark.slow
 def test_a_state_that_cannot_be_written_is_told_once_and_ends_nothing(program: Program, shop: Address) -> None:
     (program.folder / "blocked").write_text("")
     program.env["PGPROOF_STATE"] = str(program.folder / "blocked" / "state")
@@ -459,6 +465,7 @@ def test_a_state_that_cannot_be_written_is_told_once_and_ends_nothing(program: P
     assert "was damaged" in done.err and json.loads(done.out)["proven"]
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_journal_or_audit_log(program: Program, shop: Address) -> None:
     canaries = ["canary-env-77", "canary-file-78", "canary-url-79", "canary-exec-80", "canary-phrase-81"]
     secret = program.folder / "secret"
@@ -561,6 +568,7 @@ def test_an_encoded_at_sign_is_one_of_the_password(program: Program, shop: Addre
     assert ran.code == 6 and "127.0.0.1:1" in ran.err and "canary" not in ran.err
 
 
+@pytest.mark.slow
 def test_listing_waits_for_no_sqlite(program: Program, shop: Address) -> None:
     argv = [sys.executable, "-X", "importtime", "-m", "pgproof"]
     for words, wanted in ((["backup", "--json"], True), (["list", "--json"], False)):
@@ -572,6 +580,7 @@ def test_listing_waits_for_no_sqlite(program: Program, shop: Address) -> None:
 # -- audit --check ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_audit_check_finds_what_was_done_to_the_log(program: Program, shop: Address) -> None:
     for task in ("backup", "prove", "backup"):
         program.ok(task)
@@ -600,6 +609,7 @@ def test_audit_check_finds_what_was_done_to_the_log(program: Program, shop: Addr
     assert ran.code == 0 and [one["code"] for one in ran.json["findings"]] == ["audit-unfinished"]
 
 
+@pytest.mark.slow
 def test_heads_of_another_machine_are_not_held_against_this_one(program: Program, shop: Address) -> None:
     program.ok("backup")
     program.ok("backup")

@@ -19,6 +19,7 @@ def digests(database: Address) -> dict[str, object]:
     return dict(digest_tables(database, tables, 2, Silent()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("major", [15, 16, 17, 18])
 def test_zoo_is_proven_and_restored(
     servers: Servers, program: Program, backup_address: Callable[[int, Address], Address], major: int
@@ -34,6 +35,7 @@ def test_zoo_is_proven_and_restored(
     assert lines(after) == lines(without_what_only_a_superuser_reads(before))
 
 
+@pytest.mark.slow
 def test_a_superuser_brings_back_subscriptions_and_user_mappings_too(servers: Servers, program: Program) -> None:
     zoo = servers.database(17)
     load_zoo(servers(17), zoo)

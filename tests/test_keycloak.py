@@ -102,6 +102,7 @@ SESSIONS = """SELECT 'user', offline_flag, count(*) FROM public.offline_user_ses
     UNION ALL SELECT 'client', offline_flag, count(*) FROM public.offline_client_session GROUP BY 2 ORDER BY 1, 2"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sessions", keycloak.SESSIONS)
 def test_after_a_restore_only_the_chosen_sessions_are_there_and_no_member_of_a_cluster(
     program: Program, servers: Servers, demo: Address, sessions: str
@@ -129,6 +130,7 @@ def newest(database: Address) -> str:
     return str(value(database, keycloak.FACTS[0][1]))
 
 
+@pytest.mark.slow
 def test_a_restore_says_what_it_will_do_and_what_to_know_and_by_default_keeps_the_sessions(
     program: Program, servers: Servers, demo: Address
 ) -> None:
@@ -155,6 +157,7 @@ def test_the_image_is_named_where_it_is_known() -> None:
     assert "start Keycloak" not in "\n".join(keycloak.closing("keep", {}))
 
 
+@pytest.mark.slow
 def test_the_configuration_may_choose_the_sessions_and_the_command_line_overrules_it(
     program: Program, servers: Servers, demo: Address
 ) -> None:
@@ -193,6 +196,7 @@ def test_a_table_alone_is_restored_without_any_of_it(program: Program, servers: 
     assert "check" not in out.replace("check the stored bytes", "")
 
 
+@pytest.mark.slow
 def test_a_check_that_is_false_is_said_and_stops_no_restore(program: Program, servers: Servers) -> None:
     database = servers.database(17, "keycloak_without_master")
     load_keycloak(database, 20)

@@ -41,6 +41,7 @@ def commands(program: Program, heading: str) -> list[str]:
     return [line.strip() for line in section.splitlines()[1:] if line.startswith("     ")]
 
 
+@pytest.mark.slow
 def test_the_kit_says_where_backups_are_and_never_what_opens_them(protected: tuple[Program, Address]) -> None:
     program, _ = protected
     text = program.ok("kit").out
@@ -49,6 +50,7 @@ def test_the_kit_says_where_backups_are_and_never_what_opens_them(protected: tup
     assert f"pgproof recover --from {program.store} --to postgresql://USER@HOST/DATABASE --dry-run" in text
 
 
+@pytest.mark.slow
 def test_by_the_lines_with_pgproof_the_database_comes_back(protected: tuple[Program, Address]) -> None:
     program, database = protected
     good = digests(database)
@@ -61,6 +63,7 @@ def test_by_the_lines_with_pgproof_the_database_comes_back(protected: tuple[Prog
     assert digests(database) == good
 
 
+@pytest.mark.slow
 def test_by_the_lines_without_pgproof_the_database_comes_back(
     servers: Servers, protected: tuple[Program, Address], tmp_path: Path
 ) -> None:

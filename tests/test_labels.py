@@ -106,6 +106,7 @@ def stack() -> Iterator[Stack]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_configuration_backs_up_what_is_labelled(stack: Stack, tmp_path: Path) -> None:
     program = Program(tmp_path, {"DOCKER_HOST": engine.address(), "BACKUP_DIR": str(tmp_path / "backups")})
     program.env["HOME"] = str(tmp_path)
@@ -129,6 +130,7 @@ def test_a_machine_without_a_configuration_backs_up_what_is_labelled(stack: Stac
     assert engine.PASSWORD not in "".join(path.read_text() for path in program.store.rglob("manifest.json"))
 
 
+@pytest.mark.slow
 def test_labels_that_an_image_brought_count_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever makes an image is not whoever runs it; the same label given by hand counts."""
     monkeypatch.setenv("DOCKER_HOST", engine.address())

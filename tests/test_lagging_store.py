@@ -171,6 +171,7 @@ def test_c8_two_machines_may_give_one_number_and_neither_backup_is_called_damage
     assert [outcome.what for outcome in brought(shelf, other)] == ["copied"] * 4
 
 
+@pytest.mark.slow
 def test_c8_this_machine_remembers_what_it_made_in_which_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moto_server: Endpoint
 ) -> None:

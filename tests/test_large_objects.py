@@ -49,6 +49,7 @@ def source(servers: Servers, request: pytest.FixtureRequest) -> Address:
     return database
 
 
+@pytest.mark.slow
 def test_they_come_back_equal(servers: Servers, source: Address, tmp_path: Path) -> None:
     kit = Kit(tmp_path)
     made = kit.backup(source)

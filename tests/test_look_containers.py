@@ -40,6 +40,7 @@ def written(program: Program, container: str) -> tuple[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_init_finds_a_server_in_a_container_and_what_it_writes_works(program: Program, stack: Stack) -> None:
     """Found with its volume, its database and who uses it; after the one command that it names, a backup succeeds."""
     said = program.ok("init", "--store", "backups").out
@@ -58,11 +59,13 @@ def test_init_finds_a_server_in_a_container_and_what_it_writes_works(program: Pr
     assert program.ok("backup", name, "--json").json["kind"] == "logical"
 
 
+@pytest.mark.slow
 def test_init_tells_no_secret_of_a_container(program: Program, stack: Stack) -> None:
     ran = program.ok("init")
     assert PASSWORD not in ran.out + ran.err + (program.folder / "pgproof.toml").read_text()
 
 
+@pytest.mark.slow
 def test_a_secret_that_lies_in_a_file_of_this_machine_is_referred_to(program: Program) -> None:
     secret = program.folder / "secret"
     secret.touch(0o600)

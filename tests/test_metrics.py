@@ -111,6 +111,7 @@ def own(real: Real, tmp_path: Path) -> Real:
     return Real(Program(folder), folder / "offsite", real.first)
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_real_run_are_those_of_its_manifests(real: Real) -> None:
     found = read(real.first)
     older, newer = sorted(real.program.ok("list", "--json").json, key=lambda one: one["id"])
@@ -146,6 +147,7 @@ def test_the_figures_of_a_real_run_are_those_of_its_manifests(real: Real) -> Non
     assert time.time() - 600 < found[series("pgproof_metrics_timestamp_seconds")] < time.time()
 
 
+@pytest.mark.slow
 def test_a_damaged_manifest_counts_as_damaged_and_is_a_finding(own: Real) -> None:
     newest = max(own.program.store.glob("db/*/manifest.json"))
     newest.write_bytes(newest.read_bytes().replace(b"began", b"Began"))
@@ -379,6 +381,7 @@ def test_the_same_finding_twice_is_one_series_and_counted_twice() -> None:
 STEP = st.tuples(st.sampled_from(TASKS[:2]), st.sampled_from(["", "db", "other"]), st.sampled_from(get_args(Outcome)))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.lists(STEP, max_size=12))
 def test_counters_never_go_back_while_a_journal_grows(steps: list[tuple[str, str, Outcome]]) -> None:
@@ -566,6 +569,7 @@ def test_of_too_many_the_one_that_has_waited_longest_makes_room() -> None:
             assert rest(client).endswith(b"ok\n")
 
 
+@pytest.mark.slow
 def test_slow_clients_neither_hang_it_nor_stay(server: Server) -> None:
     """Twice as many as may be connected at once, each of which sends a byte now and then."""
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2 * endpoint.MOST)]
@@ -597,6 +601,7 @@ def dribble(client: socket.socket) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_one_that_does_not_read_its_answer_is_let_go_of() -> None:
     with serve("127.0.0.1:0", lambda: b"x" * 50_000_000, lambda: (), seconds=SECONDS) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
@@ -615,6 +620,7 @@ def test_a_picture_that_fails_is_a_500_without_its_words_and_the_next_is_answere
         assert get(server, "/metrics")[:2] == (200, b"good\n")
 
 
+@pytest.mark.slow
 def test_a_picture_that_hangs_holds_neither_the_clients_nor_the_end() -> None:
     release = threading.Event()
     with serve("127.0.0.1:0", lambda: b"late" if release.wait(60) else b"", lambda: (), seconds=SECONDS) as server:

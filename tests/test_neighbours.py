@@ -106,6 +106,7 @@ def ignoring(program: Program, names: list[str]) -> None:
     file.write_text(text.replace("[sources.db]\n", f"[sources.db]\nignore = {json.dumps(names)}\n"))
 
 
+@pytest.mark.slow
 def test_a55_doctor_tells_and_status_remembers_until_it_is_a_source_or_ignored(
     servers: Servers, databases: Callable[[str], Address], program: Program
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_server_that_is_down_is_remembered(
             session.run("ALTER DATABASE nb_mine ALLOW_CONNECTIONS true")
 
 
+@pytest.mark.slow
 def test_a55_the_service_asks_tells_and_says_when_it_is_over(
     servers: Servers, databases: Callable[[str], Address], program: Program
 ) -> None:
@@ -196,6 +198,7 @@ def stack() -> Iterator[Stack]:
         yield made
 
 
+@pytest.mark.slow
 def test_a55_a_server_in_a_container_that_is_in_no_source_is_told(
     stack: Stack, servers: Servers, databases: Callable[[str], Address], tmp_path: Path
 ) -> None:

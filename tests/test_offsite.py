@@ -74,6 +74,7 @@ def three(servers: Servers, program: Program, rclone_server: Endpoint, tmp_path:
         drop_database(servers(17).address, called)
 
 
+@pytest.mark.slow
 def test_c26_the_whole_journey(three: Three) -> None:
     """Three stores; one is down for two runs and caught up; damage there is found and repaired; all of it restores."""
     run(three.database, SMALL, BESIDE)

@@ -37,6 +37,7 @@ def configure(program: Program, address: Address, store: str, passphrase: str) -
     program.env |= ENVIRONMENT
 
 
+@pytest.mark.slow
 def test_e17_a_machine_with_the_bucket_and_the_passphrase_alone_restores_all(
     servers: Servers, make_program: Callable[[str], Program], rclone_server: Endpoint, tmp_path: Path
 ) -> None:

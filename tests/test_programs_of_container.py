@@ -56,6 +56,7 @@ def bare(tmp_path: Path, database: str) -> Bare:
     return made
 
 
+@pytest.mark.slow
 def test_a_machine_without_postgresql_backs_up_proves_and_restores(bare: Bare, database: str) -> None:
     """Everything that a database can hold, by the programs of its container alone."""
     told = {one["code"]: one for one in bare.run("doctor", "--json").json["findings"]}
@@ -74,6 +75,7 @@ def test_a_machine_without_postgresql_backs_up_proves_and_restores(bare: Bare, d
     assert docker("exec", database, "sh", "-c", "ls -A /dev/shm /tmp | grep -c pgproof", check=False) == "0"
 
 
+@pytest.mark.slow
 def test_a_server_that_asks_for_the_password_at_its_own_socket_is_given_it(here: None) -> None:
     """In the environment, which is in no list of processes."""
     with contained() as name:
@@ -100,6 +102,7 @@ def refused(address: Address, why: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "restart"])
 def test_g1_a_container_that_ends_meanwhile_fails_the_backup(here: None, how: str) -> None:
     """What it had written by then is no dump, and the exit status says so."""
@@ -113,6 +116,7 @@ def test_g1_a_container_that_ends_meanwhile_fails_the_backup(here: None, how: st
         end.join()
 
 
+@pytest.mark.slow
 def test_the_programs_of_this_machine_come_first_and_older_ones_never(database: str, here: None) -> None:
     newer = Tools(Path("/somewhere"), 17, 1, server=False)
     assert tools.for_dump(15, (*OLDER, newer), database) is newer

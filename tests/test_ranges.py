@@ -122,6 +122,7 @@ def test_tid_range_scans_are_used(servers: Servers, major: int) -> None:
                 assert re.match(r"Tid Range Scan on big", said), said
 
 
+@pytest.mark.slow
 def test_updated_deleted_and_dead_rows(servers: Servers, tmp_path: Path) -> None:
     source = servers.database(17)
     run(
@@ -148,6 +149,7 @@ def test_updated_deleted_and_dead_rows(servers: Servers, tmp_path: Path) -> None
     back(servers, 17, kit, source, made)
 
 
+@pytest.mark.slow
 def test_rows_of_megabytes(servers: Servers, tmp_path: Path) -> None:
     """Pages are few and TOAST is large: blocks are cut by size, at the end of a row."""
     source = servers.database(17)
@@ -169,6 +171,7 @@ def test_rows_of_megabytes(servers: Servers, tmp_path: Path) -> None:
     assert kit.prove(made).ok
 
 
+@pytest.mark.slow
 def test_two_million_tiny_rows_and_odd_tables(servers: Servers, tmp_path: Path) -> None:
     source = servers.database(17)
     wide = ", ".join(f"c{number} integer" for number in range(1, 1601))
@@ -199,6 +202,7 @@ def test_two_million_tiny_rows_and_odd_tables(servers: Servers, tmp_path: Path) 
     assert proof.ok and {table.name.partition(".")[2]: table.rows for table in proof.tables} == counts
 
 
+@pytest.mark.slow
 def test_a_table_that_grows_while_it_is_read(servers: Servers, tmp_path: Path) -> None:
     """Pages behind the size that was read belong to the last range, which is open; the snapshot keeps what
     came later out.

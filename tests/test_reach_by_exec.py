@@ -81,6 +81,7 @@ def programs(container: str) -> list[str]:
     return sorted(set(Engine().processes(container)))
 
 
+@pytest.mark.slow
 def test_a_server_that_no_network_leads_to_is_backed_up_proven_restored_and_recovered(
     database: str, program: Program, short: Path
 ) -> None:
@@ -119,6 +120,7 @@ def configure(program: Program, short: Path, database: str, reach: str = "networ
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reach", ["network", "exec"])
 def test_one_that_is_down_is_started_first_by_recover(here: None, program: Program, short: Path, reach: str) -> None:
     with contained() as name:
@@ -140,6 +142,7 @@ def test_one_that_is_down_is_started_first_by_recover(here: None, program: Progr
             assert session.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'keycloak_before%'") == 1
 
 
+@pytest.mark.slow
 def test_of_fifty_connections_at_once_none_is_lost(database: str) -> None:
     address, together = by_exec(database), threading.Barrier(50)
 
@@ -154,6 +157,7 @@ def test_of_fifty_connections_at_once_none_is_lost(database: str) -> None:
     eventually(lambda: programs(database) == ["postgres"])
 
 
+@pytest.mark.slow
 def test_a_hundred_megabytes_come_and_go_byte_for_byte(database: str) -> None:
     lines = (hashlib.sha256(b"%d" % number).hexdigest() * 15 + "\n" for number in range(TARGET_ROWS))
     data = "".join(lines).encode()
@@ -174,6 +178,7 @@ def test_a_hundred_megabytes_come_and_go_byte_for_byte(database: str) -> None:
     assert size == len(data) > 100 << 20 and found.digest() == hashlib.sha256(data).digest()
 
 
+@pytest.mark.slow
 def test_a_query_is_cancelled_from_here(database: str) -> None:
     with psycopg.connect(by_exec(database).conninfo) as connection:
         threading.Timer(1, lambda: connection.cancel_safe(timeout=10)).start()
@@ -193,6 +198,7 @@ with connect(Address(f"host={folder} user=keycloak dbname=keycloak")) as session
 """
 
 
+@pytest.mark.slow
 def test_when_it_is_killed_nothing_of_it_stays_in_the_container(database: str) -> None:
     """In the middle of rows, when the server is not waiting for anything it could say."""
     busy = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE query LIKE 'COPY (SELECT repeat%'"
@@ -211,6 +217,7 @@ def source(container: str, url: str, reach: Literal["network", "exec"] = "networ
     return SourceSettings("keycloak", url, docker=Docker(container, reach=reach))
 
 
+@pytest.mark.slow
 def test_a_network_that_leads_there_is_taken_unless_the_configuration_wants_exec(here: None) -> None:
     with contained("--publish", "127.0.0.1::5432") as name:
         port = docker("port", name, "5432").rpartition(":")[2]
@@ -225,6 +232,7 @@ def test_a_network_that_leads_there_is_taken_unless_the_configuration_wants_exec
             connect(inside)  # the URL says as the container sees it: over the network in it a password is asked for
 
 
+@pytest.mark.slow
 def test_a_name_that_the_network_has_for_another_machine_means_the_container_all_the_same(here: None) -> None:
     """As if somebody's host were called so: a number is a name that leads to itself, where nobody listens."""
     called = f"127.{secrets.randbelow(250) + 1}.{secrets.randbelow(250) + 1}.7"
@@ -243,6 +251,7 @@ def test_a_name_that_the_network_has_for_another_machine_means_the_container_all
             docker("rename", own, name)
 
 
+@pytest.mark.slow
 def test_what_stands_against_it_is_said_with_what_to_do(here: None) -> None:
     with pytest.raises(Unreachable, match=r"by docker exec: there is no container 'nowhere-to-be-found'") as absent:
         connect(by_exec("nowhere-to-be-found"))

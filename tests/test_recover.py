@@ -69,6 +69,7 @@ def named_like(database: Address, ending: str) -> list[str]:
     return [one for (one,) in found]
 
 
+@pytest.mark.slow
 def test_rows_deleted_by_mistake_come_back_and_the_old_database_can_be_put_back(
     servers: Servers, program: Program
 ) -> None:
@@ -94,6 +95,7 @@ def test_rows_deleted_by_mistake_come_back_and_the_old_database_can_be_put_back(
     assert program.run("recover", "--undo", "--yes", str(done["plan"])).code == 4
 
 
+@pytest.mark.slow
 def test_a_dropped_database_comes_back(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     good = digests(database)
@@ -105,6 +107,7 @@ def test_a_dropped_database_comes_back(servers: Servers, program: Program) -> No
     assert program.run("recover", "--undo", "--yes", str(done["plan"])).code == 4
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_is_lost_and_changes_nothing(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     before = digests(database)
@@ -118,6 +121,7 @@ def test_the_plan_says_what_is_lost_and_changes_nothing(servers: Servers, progra
     assert not (program.folder / "state" / "recover").exists()
 
 
+@pytest.mark.slow
 def test_without_a_terminal_or_with_another_hash_nothing_is_done(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     mute = program.run("recover", "--quiet")
@@ -128,6 +132,7 @@ def test_without_a_terminal_or_with_another_hash_nothing_is_done(servers: Server
     assert not (program.folder / "service.log").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [True, False])
 def test_at_a_terminal_the_databases_name_is_typed(servers: Servers, program: Program, right: bool) -> None:
     database = prepared(servers, program)
@@ -145,6 +150,7 @@ def test_at_a_terminal_the_databases_name_is_typed(servers: Servers, program: Pr
     assert bool(named_like(database, "_before_")) is right
 
 
+@pytest.mark.slow
 def test_e3_the_wrong_host_is_refused_unless_it_is_meant(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     other = servers.database(18, database.database)
@@ -157,6 +163,7 @@ def test_e3_the_wrong_host_is_refused_unless_it_is_meant(servers: Servers, progr
     assert program.run("recover", "--dry-run", "--new-server").code == 0
 
 
+@pytest.mark.slow
 def test_e9_a_damaged_newest_backup_falls_back_to_the_one_before(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     good = digests(database)
@@ -176,6 +183,7 @@ def test_e9_a_damaged_newest_backup_falls_back_to_the_one_before(servers: Server
     assert digests(database) == good
 
 
+@pytest.mark.slow
 def test_a_service_that_is_not_well_is_said_with_exit_7_and_can_be_undone(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     wrong = digests(database)
@@ -191,6 +199,7 @@ def test_a_service_that_is_not_well_is_said_with_exit_7_and_can_be_undone(server
     assert digests(database) == wrong
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_be_stopped_leaves_the_old_state_running(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     before = digests(database)
@@ -212,6 +221,7 @@ def test_a_service_that_cannot_be_stopped_leaves_the_old_state_running(servers: 
     assert "under way" not in program.run("list").err
 
 
+@pytest.mark.slow
 def test_sessions_are_put_out_and_cannot_come_back_in_between(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     run(database, "DELETE FROM orders")
@@ -222,6 +232,7 @@ def test_sessions_are_put_out_and_cannot_come_back_in_between(servers: Servers, 
     assert value(database, "SELECT datallowconn FROM pg_database WHERE datname = current_database()") is True
 
 
+@pytest.mark.slow
 def test_two_at_once_exclude_each_other_also_from_two_machines(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     config = program.folder / "pgproof.toml"
@@ -244,6 +255,7 @@ def test_two_at_once_exclude_each_other_also_from_two_machines(servers: Servers,
     assert len(named_like(database, "_before_")) == 1
 
 
+@pytest.mark.slow
 def test_forgetting_drops_the_old_one_but_not_while_the_new_one_fails_its_checks(
     servers: Servers, program: Program
 ) -> None:
@@ -259,6 +271,7 @@ def test_forgetting_drops_the_old_one_but_not_while_the_new_one_fails_its_checks
     assert named_like(database, "_") == []
 
 
+@pytest.mark.slow
 def test_a_restored_database_that_fails_its_checks_is_not_switched(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     before = digests(database)
@@ -274,6 +287,7 @@ def test_a_restored_database_that_fails_its_checks_is_not_switched(servers: Serv
     assert not (program.folder / "service.log").exists()
 
 
+@pytest.mark.slow
 def test_the_incident_report_is_kept_in_the_store_and_is_no_backup(servers: Servers, program: Program) -> None:
     prepared(servers, program)
     listed = program.ok("list", "--json").json
@@ -295,6 +309,7 @@ def test_the_incident_report_is_kept_in_the_store_and_is_no_backup(servers: Serv
     assert list(Path(program.folder / "state/recover/db/incidents").glob("*.md"))
 
 
+@pytest.mark.slow
 def test_a_drill_does_all_of_it_and_touches_nothing_but_copies(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     before = digests(database)
@@ -308,6 +323,7 @@ def test_a_drill_does_all_of_it_and_touches_nothing_but_copies(servers: Servers,
     assert "recovery-too-slow" not in program.run("status", "--json").out
 
 
+@pytest.mark.slow
 def test_a_drill_that_takes_longer_than_the_target_is_a_finding(servers: Servers, program: Program) -> None:
     prepared(servers, program)
     config = program.folder / "pgproof.toml"
@@ -317,6 +333,7 @@ def test_a_drill_that_takes_longer_than_the_target_is_a_finding(servers: Servers
     assert [one["level"] for one in found if one["code"] == "recovery-too-slow"] == ["warning"]
 
 
+@pytest.mark.slow
 def test_the_kit_has_addresses_and_commands_and_no_secret(servers: Servers, program: Program) -> None:
     secret = program.folder / "passphrase"
     secret.touch(0o600)
@@ -349,6 +366,7 @@ def test_a_configuration_of_services_that_cannot_be_is_refused(program: Program,
     assert f"sources.db.recover.{word}" in ran.err or word in ran.err
 
 
+@pytest.mark.slow
 def test_e9_a_backup_damaged_in_one_store_is_read_from_its_copy(servers: Servers, program: Program) -> None:
     database = prepared(servers, program, f'[stores.other]\nurl = "{program.folder / "copies"}"\n')
     good = digests(database)
@@ -363,6 +381,7 @@ def test_e9_a_backup_damaged_in_one_store_is_read_from_its_copy(servers: Servers
     assert digests(database) == good
 
 
+@pytest.mark.slow
 def test_an_earlier_moment_takes_the_backup_before_it(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     good = digests(database)
@@ -378,6 +397,7 @@ def test_an_earlier_moment_takes_the_backup_before_it(servers: Servers, program:
     assert program.run("recover", "--dry-run", "--at", "2001-01-01").code == 4
 
 
+@pytest.mark.slow
 def test_an_unproven_backup_is_taken_only_when_it_is_named(servers: Servers, program: Program) -> None:
     database = prepared(servers, program)
     next_second()
@@ -390,6 +410,7 @@ def test_an_unproven_backup_is_taken_only_when_it_is_named(servers: Servers, pro
     assert value(database, "SELECT count(*) FROM public.orders") == 0
 
 
+@pytest.mark.slow
 def test_e18_a_store_that_goes_in_the_middle_leaves_the_old_database(
     servers: Servers, program: Program, rclone_server: Endpoint, tmp_path: Path
 ) -> None:

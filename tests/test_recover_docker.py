@@ -31,6 +31,7 @@ def started(name: str) -> str:
     return str(json.loads(docker("container", "inspect", name))[0]["State"]["StartedAt"])
 
 
+@pytest.mark.slow
 def test_containers_are_stopped_for_the_switch_and_run_after_it(program: Program, stack: Stack) -> None:
     program.ok("backup", "--quiet")
     program.ok("prove", "--quiet")
@@ -48,6 +49,7 @@ def test_containers_are_stopped_for_the_switch_and_run_after_it(program: Program
     assert stack.states()[stack.service][1] == "running"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tag", "code", "word"), [("26.0.0", 4, "is older than 26.4.7"), ("26.5.0", 0, "migrates the database")]
 )
@@ -73,6 +75,7 @@ def test_the_keycloak_that_will_start_is_compared_with_the_one_that_was_backed_u
     docker("rmi", image, check=False)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_is_made_again_and_filled(program: Program) -> None:
     """Its container and its volume are gone; one question brings back both, with the role's password as it was."""
     with engine.stack() as stack:
@@ -98,6 +101,7 @@ def test_a_server_that_is_gone_is_made_again_and_filled(program: Program) -> Non
         assert program.run("recover", "--dry-run").code == 4, "it is another server now: that is said"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_server_that_is_down_comes_back_first_with_its_data(program: Program, gone: bool) -> None:
     """Stopped, or only its container removed: what is in the volume is looked at before it is agreed to replace it."""
@@ -120,6 +124,7 @@ def test_a_server_that_is_down_comes_back_first_with_its_data(program: Program, 
         assert stack.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'keycloak_before%'") == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_runs_and_refuses_is_not_made_again(program: Program, stack: Stack) -> None:
     program.ok("backup", "--quiet")
     program.ok("prove", "--quiet")
@@ -128,6 +133,7 @@ def test_a_server_that_runs_and_refuses_is_not_made_again(program: Program, stac
     assert ran.code == 6 and "refuses the password" in ran.err, ran
 
 
+@pytest.mark.slow
 def test_e4_too_little_room_is_refused_before_anything_is_touched(program: Program) -> None:
     """The server's disk is a small one of its own: what was backed up would fit once, and not beside itself."""
     with engine.stack() as stack:
@@ -148,6 +154,7 @@ def test_e4_too_little_room_is_refused_before_anything_is_touched(program: Progr
         assert "MB are free" in program.ok("recover", "--backup", "latest", "--dry-run").out
 
 
+@pytest.mark.slow
 def test_a_container_that_cannot_be_made_whole_leaves_nothing_in_the_way_of_the_next_try(program: Program) -> None:
     """Somebody has taken its port meanwhile; it was in a second network too."""
     with engine.stack() as stack:

@@ -11,6 +11,7 @@ from tests.kit import digests, run
 from tests.test_offsite_alone import FILLED, configure
 
 
+@pytest.mark.slow
 def test_a_bucket_and_a_passphrase_are_enough(
     servers: Servers, make_program: Callable[[str], Program], rclone_server: Endpoint, tmp_path: Path
 ) -> None:
@@ -56,6 +57,7 @@ def two(servers: Servers, program: Program) -> Program:
     return program
 
 
+@pytest.mark.slow
 def test_of_several_sources_one_must_be_named(servers: Servers, two: Program) -> None:
     ran = two.run("recover", "--from", str(two.store), "--dry-run")
     assert ran.code == 2 and "one (newest of" in ran.err and "two (newest of" in ran.err, ran
@@ -67,6 +69,7 @@ def test_of_several_sources_one_must_be_named(servers: Servers, two: Program) ->
     two.ok("recover", "two", "--from", str(two.store), "--to", to.conninfo, "--dry-run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

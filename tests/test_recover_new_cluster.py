@@ -59,6 +59,7 @@ def words(program: Program, to: Address, folder: Path) -> tuple[str, ...]:
     return ("recover", "--from", str(program.store), "--to", to.conninfo, "--new-cluster", str(folder))
 
 
+@pytest.mark.slow
 def test_a_cluster_is_made_from_the_manifest_and_the_database_recovered_into_it(
     lost: tuple[Program, Address], servers: Servers, place: Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_cluster_is_made_from_the_manifest_and_the_database_recovered_into_it(
     assert wrong.returncode != 0, "nobody gets in without the password"
 
 
+@pytest.mark.slow
 def test_what_cannot_hold_a_cluster_is_refused_and_left_as_it_was(lost: tuple[Program, Address], place: Path) -> None:
     program, to = lost
     full = place / "full"
@@ -106,6 +108,7 @@ def test_what_cannot_hold_a_cluster_is_refused_and_left_as_it_was(lost: tuple[Pr
     assert [one.name for one in place.iterdir()] == ["full"] and [one.name for one in full.iterdir()] == ["mine"]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_start_leaves_nothing(
     lost: tuple[Program, Address], place: Path, make_program: Callable[[str], Program]
 ) -> None:

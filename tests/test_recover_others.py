@@ -32,6 +32,7 @@ def elsewhere(program: Program) -> Program:
     return replace(program, env={**program.env, "PGPROOF_STATE": str(program.folder / "another")})
 
 
+@pytest.mark.slow
 def test_what_another_machine_has_recovered_is_not_put_aside_by_one_that_was_cut_off(
     servers: Servers, program: Program
 ) -> None:
@@ -52,6 +53,7 @@ def test_what_another_machine_has_recovered_is_not_put_aside_by_one_that_was_cut
     assert digests(database) == theirs and named_like(database, "_recovering_") == []
 
 
+@pytest.mark.slow
 def test_an_undo_does_not_put_aside_what_another_machine_has_recovered_since(
     servers: Servers, program: Program
 ) -> None:
@@ -84,6 +86,7 @@ def poor(servers: Servers, program: Program) -> Iterator[tuple[Program, Address]
         session.run("DROP ROLE poor")
 
 
+@pytest.mark.slow
 def test_a_role_that_may_not_switch_is_refused_before_anything_is_restored(poor: tuple[Program, Address]) -> None:
     program, database = poor
     refused = program.run("recover", "--dry-run")
@@ -93,6 +96,7 @@ def test_a_role_that_may_not_switch_is_refused_before_anything_is_restored(poor:
     assert named_like(database, "_") == []
 
 
+@pytest.mark.slow
 def test_sessions_that_the_role_may_not_end_are_in_the_plan(poor: tuple[Program, Address], servers: Servers) -> None:
     program, database = poor
     admin = servers(17).address.to(database.database)
@@ -142,6 +146,7 @@ def test_who_does_not_wait_for_a_service_has_the_others_started_all_the_same(tmp
     assert log.recovery.did("start last")
 
 
+@pytest.mark.slow
 def test_at_a_terminal_questions_stand_alone_and_say_what_they_mean(servers: Servers, program: Program) -> None:
     """A bar that is drawn anew would wipe away what is typed; and a word in brackets is no colour."""
     database = prepared(servers, program)

@@ -45,6 +45,7 @@ def volumes(stack: Stack) -> list[str]:
     return [one for one in docker("volume", "ls", "--quiet").split() if stack.tag in one]
 
 
+@pytest.mark.slow
 def test_rows_deleted_by_mistake_come_back_and_the_old_volume_can_be_put_back(program: Program, stack: Stack) -> None:
     good, states = stack.value(SUM), stack.states()
     stack.run("DELETE FROM users WHERE id > 5")
@@ -71,6 +72,7 @@ def test_rows_deleted_by_mistake_come_back_and_the_old_volume_can_be_put_back(pr
     assert undone not in volumes(stack) and volumes(stack) == [stack.volume]
 
 
+@pytest.mark.slow
 def test_a_container_and_a_volume_that_are_gone_are_made_again(program: Program, stack: Stack) -> None:
     good = stack.value(SUM)
     before = json.loads(docker("container", "inspect", stack.database))[0]
@@ -93,6 +95,7 @@ def test_a_container_and_a_volume_that_are_gone_are_made_again(program: Program,
     assert volumes(stack) == [stack.volume]
 
 
+@pytest.mark.slow
 def test_a_store_is_enough_to_bring_a_server_back(program: Program, stack: Stack, tmp_path: Path) -> None:
     """As on a new machine: no configuration, no state, no container, no volume."""
     good = stack.value(SUM)
@@ -105,6 +108,7 @@ def test_a_store_is_enough_to_bring_a_server_back(program: Program, stack: Stack
     assert stack.value(SUM) == good
 
 
+@pytest.mark.slow
 def test_a_recovery_is_rehearsed_beside_production(program: Program, stack: Stack) -> None:
     before = stack.states(), json.loads(docker("container", "inspect", stack.database))[0]["State"]["StartedAt"]
     done = program.ok("recover", "keycloak:volume", "--drill", "--json").json
@@ -117,6 +121,7 @@ def test_a_recovery_is_rehearsed_beside_production(program: Program, stack: Stac
     eventually(lambda: "pgproof_drill" not in docker("volume", "ls", "--quiet"))
 
 
+@pytest.mark.slow
 def test_what_fails_its_checks_never_comes_in_place(program: Program, stack: Stack) -> None:
     file = program.folder / "pgproof.toml"
     file.write_text(
@@ -128,6 +133,7 @@ def test_what_fails_its_checks_never_comes_in_place(program: Program, stack: Sta
     assert stack.states() == before and volumes(stack) == [stack.volume]
 
 
+@pytest.mark.slow
 def test_a_volume_that_others_use_is_refused_until_they_are_named(program: Program, stack: Stack) -> None:
     docker("rm", "--force", stack.service)
     docker("run", "--detach", "--init", "--name", stack.service, "--volume", f"{stack.volume}:/look:ro",
@@ -141,6 +147,7 @@ def test_a_volume_that_others_use_is_refused_until_they_are_named(program: Progr
     recovered(program)
 
 
+@pytest.mark.slow
 def test_another_cluster_in_the_volume_is_the_wrong_host(program: Program, stack: Stack) -> None:
     docker("rm", "--force", stack.database)
     docker("volume", "rm", stack.volume)

@@ -180,6 +180,7 @@ def histories(draw: st.DrawFn) -> list[Candidate]:
     return found[::-1]
 
 
+@pytest.mark.slow
 @given(histories(), policies)
 @settings(max_examples=600, deadline=None)
 def test_the_plan_is_the_models(history: list[Candidate], policy: Policy) -> None:

@@ -24,6 +24,7 @@ def program(servers: Servers, tmp_path: Path) -> Program:
     return made
 
 
+@pytest.mark.slow
 def test_a_review_tells_what_was_done_and_what_is_not(program: Program) -> None:
     program.ok("backup", "--quiet")
     program.ok("prove", "--quiet")

@@ -99,6 +99,7 @@ def proven(program: Program) -> list[str]:
     return made["notes"]
 
 
+@pytest.mark.slow
 @MAJORS
 def test_s10_the_printed_role_backs_up_and_its_check_is_clean(
     place: Callable[..., Place], program: Program, major: int
@@ -136,6 +137,7 @@ def test_s10_the_printed_role_can_write_create_read_files_and_execute_nothing(
     assert value(here.role, "SELECT current_setting('default_transaction_read_only')") == "on"
 
 
+@pytest.mark.slow
 @MAJORS
 def test_the_text_for_postgresql_13_grants_what_pg_read_all_data_would(
     place: Callable[..., Place], program: Program, major: int
@@ -147,6 +149,7 @@ def test_the_text_for_postgresql_13_grants_what_pg_read_all_data_would(
     assert here.codes() == {"rights", "role-no-passwords"}
 
 
+@pytest.mark.slow
 def test_on_postgresql_13_passwords_are_read_only_where_that_is_asked_for(
     place: Callable[..., Place], program: Program
 ) -> None:
@@ -173,6 +176,7 @@ def test_large_objects_that_come_later_are_read_from_postgresql_18_on(place: Cal
     assert here.codes() == {"rights"}
 
 
+@pytest.mark.slow
 @MAJORS
 def test_default_privileges_of_several_roles_are_proven_in_whatever_order_these_were_made(
     servers: Servers, place: Callable[..., Place], program: Program, major: int
@@ -208,6 +212,7 @@ WRITES = (
 )
 
 
+@pytest.mark.slow
 @MAJORS
 def test_s10_each_right_too_many_is_found(place: Callable[..., Place], major: int) -> None:
     here = place(major)

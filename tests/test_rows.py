@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from pgproof.postgres.server import connect
 from tests.conftest import Servers
 
@@ -69,6 +71,7 @@ def program(text: str, *words: str) -> list[str]:
     return [sys.executable, "-W", "ignore", "-c", text, *words]
 
 
+@pytest.mark.slow
 def test_an_interruption_of_the_end(servers: Servers) -> None:
     with connect(servers(18).address) as session:
         wire = session.wire()

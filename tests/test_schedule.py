@@ -147,6 +147,7 @@ WEEKDAYS = st.one_of(st.just("*"), st.just("*"), st.sampled_from(["sun", "mon-fr
 CRONS = st.tuples(field_of(0, 59), HOURS, DAYS, st.just("*"), WEEKDAYS).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(CRONS, st.sampled_from(EDGES), st.integers(0, 4 * 86_400), st.integers(0, 2 * 86_400))
 def test_b16_slots_are_those_of_somebody_who_reads_the_clock_every_minute(text, edge, begin, length) -> None:

@@ -51,6 +51,7 @@ def test_h7_no_secret_in_its_usual_place_and_no_row_survives(words: str) -> None
     assert CANARY not in scrub("it failed: " + words.format(CANARY))
 
 
+@pytest.mark.slow
 @given(st.sampled_from(ROWS), st.text(max_size=40), st.text(max_size=40))
 def test_h7_no_row_survives_whatever_else_it_holds(words: str, before: str, after: str) -> None:
     row = before + CANARY + after

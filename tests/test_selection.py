@@ -244,6 +244,7 @@ def test_a_role_with_blanks_owns_a_table_and_its_sequence_keeps_its_value(server
     assert value(back, 'SELECT last_value FROM public."the order_x_seq"') == 7
 
 
+@pytest.mark.slow
 def test_only_the_blocks_of_the_table_are_read(
     shop: Address, servers: Servers, tmp_path: Path, target: Address
 ) -> None:

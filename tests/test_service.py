@@ -86,6 +86,7 @@ def listed(program: Program) -> list[Any]:
     return program.ok("list", "--json").json
 
 
+@pytest.mark.slow
 def test_each_slot_is_run_and_a_stop_is_clean(source: Address, program: Program) -> None:
     program.configure(OFTEN, db=source)
     with serving(program) as service:
@@ -98,6 +99,7 @@ def test_each_slot_is_run_and_a_stop_is_clean(source: Address, program: Program)
     assert service.said("backup of db begins: due at") >= 2
 
 
+@pytest.mark.slow
 def test_a_source_that_is_down_is_told_and_tried_again(source: Address, program: Program) -> None:
     program.configure(OFTEN, db=Address(source.conninfo.replace("port=5432", "port=1"), source.password))
     with serving(program) as service:
@@ -109,6 +111,7 @@ def test_a_source_that_is_down_is_told_and_tried_again(source: Address, program:
         assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_configuration_that_cannot_be_is_not_taken(source: Address, program: Program) -> None:
     program.configure(OFTEN, db=source)
     with serving(program) as service:
@@ -125,6 +128,7 @@ def test_a_configuration_that_cannot_be_is_not_taken(source: Address, program: P
         assert service.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.slow
 def test_a_task_that_is_stopped_as_it_starts_was_interrupted_and_has_not_failed(
     source: Address, program: Program
 ) -> None:
@@ -136,6 +140,7 @@ def test_a_task_that_is_stopped_as_it_starts_was_interrupted_and_has_not_failed(
     assert listed(program) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_slot_of_a_backup_that_was_cut_off_is_made_good(source: Address, program: Program, number: int) -> None:
     """A daily one: who restarts the service in the middle of it does not wait a day for the next."""
@@ -150,6 +155,7 @@ def test_the_slot_of_a_backup_that_was_cut_off_is_made_good(source: Address, pro
     assert len(listed(program)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_is_under_way_takes_back_what_is_half_made(source: Address, program: Program, number: int) -> None:
     """With SIGKILL the task dies with the service; the next one runs as if nothing had been."""
@@ -175,6 +181,7 @@ def test_what_is_under_way_takes_back_what_is_half_made(source: Address, program
     assert listed(program)
 
 
+@pytest.mark.slow
 def test_one_run_stands_for_all_that_were_missed(source: Address, program: Program) -> None:
     program.configure(OFTEN, db=source)
     with serving(program) as service:
@@ -193,6 +200,7 @@ def test_one_run_stands_for_all_that_were_missed(source: Address, program: Progr
     assert len(listed(program)) == before + service.said("backup of db is done")
 
 
+@pytest.mark.slow
 def test_b26_a_journal_that_was_lost_is_made_anew_from_the_store(source: Address, program: Program) -> None:
     program.configure(OFTEN, db=source)
     made = program.ok("backup", "--json").json["id"]
@@ -212,6 +220,7 @@ def test_the_command_refuses_what_cannot_be(program: Program) -> None:
     assert program.run("run", "--log", "xml").code == 2
 
 
+@pytest.mark.slow
 def test_what_fails_is_told_once_and_what_is_well_again_too(source: Address, program: Program) -> None:
     """The whole watch: an alert when a backup fails, none for each time it fails again, one when it is over;
     pings of start, fail and success; the figures and the health by HTTP.
@@ -264,6 +273,7 @@ def test_b18_slots_that_a_slow_backup_misses_are_told_once_and_over_when_one_cam
         assert len(told) == 1, told
 
 
+@pytest.mark.slow
 def test_a_task_that_never_ran_is_missing_by_what_the_service_saw_first(source: Address, program: Program) -> None:
     """A service that was there for a moment and then no more: that this was long ago is written into its journal."""
     program.configure('[schedule]\nbackup = "0 2 * * *"\nprove = "0 4 * * sun"\n', db=source)
@@ -346,6 +356,7 @@ def test_one_source_that_fails_is_not_hidden_by_another_that_shares_its_ping(
     assert b"and still: backup of db: failed" in pings.got[-3][1], pings.got
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_ends_no_backups(source: Address, program: Program) -> None:
     program.configure(OFTEN, db=source)
     argv = [sys.executable, str(SCRIPT), "pgproof.toml", "notebook.json", str(FACTOR)]
@@ -361,6 +372,7 @@ def test_a_log_that_cannot_be_written_ends_no_backups(source: Address, program: 
                 child.kill()
 
 
+@pytest.mark.slow
 def test_a_channel_that_can_be_read_no_more_silences_no_other(source: Address, program: Program) -> None:
     other = program.folder / "other-channel"
     other.touch(0o600)

@@ -89,6 +89,7 @@ def test_c20_nothing_is_said_to_a_server_whose_key_is_wrong(server: Sshd, store:
     assert "userauth" not in server.log
 
 
+@pytest.mark.slow
 def test_c20_a_pinned_fingerprint_alone_counts(server: Sshd, store: Path, tmp_path: Path) -> None:
     nowhere = tmp_path / "absent"
     for kind in ("ed25519", "ecdsa", "rsa"):

@@ -442,6 +442,7 @@ def test_an_object_is_on_the_disk_before_it_has_its_name(traced, tmp_path: Path)
     assert [call[:4] for call in calls] == ["fsyn", "link", "fsyn", "rena"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("calls", "inject"),
     [
@@ -500,6 +501,7 @@ def test_c19_a_server_that_is_stopped_before_commit(server: Sshd, root: Path, op
     assert names(store) == []
 
 
+@pytest.mark.slow
 def test_c19_a_server_that_is_stopped_in_mid_read(server: Sshd, root: Path, opened) -> None:
     store = opened(server.place(root, timeout=5.0))
     with open(root / "big", "wb") as file:
@@ -512,6 +514,7 @@ def test_c19_a_server_that_is_stopped_in_mid_read(server: Sshd, root: Path, open
                 pass
 
 
+@pytest.mark.slow
 def test_c19_a_server_that_comes_back_in_time_is_read_on(server: Sshd, root: Path, opened) -> None:
     store = opened(server.place(root))
     put(store, "big", BLOCK * 30)
@@ -522,6 +525,7 @@ def test_c19_a_server_that_comes_back_in_time_is_read_on(server: Sshd, root: Pat
         assert begun + stream.read() == BLOCK * 30
 
 
+@pytest.mark.slow
 def test_c19_a_reader_goes_on_after_a_drop(far: SftpStore, proxy: Proxy, root: Path) -> None:
     (root / "big").write_bytes(BLOCK * 40)
     for after in (0, 1, 100_000, 20 << 20):
@@ -577,6 +581,7 @@ def test_an_idle_connection_that_went_away_is_made_anew(far: SftpStore, proxy: P
     assert proxy.connections == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_c3_a_network_that_falls_silent_is_noticed(root: Path, proxy: Proxy, opened, way) -> None:
     far = opened(through(proxy, root, timeout=1.5))
@@ -598,6 +603,7 @@ def test_c3_a_network_that_falls_silent_is_noticed(root: Path, proxy: Proxy, ope
         names(far)
 
 
+@pytest.mark.slow
 def test_a_slow_network_is_no_dead_one(root: Path, proxy: Proxy, opened) -> None:
     far = opened(through(proxy, root, timeout=1.0))
     put(far, "y")

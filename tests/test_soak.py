@@ -37,6 +37,7 @@ urls = ["env:ALERT_URL"]
 """
 EVENT = re.compile(r"^(CRITICAL|WARNING|STILL|RECOVERED)(.*?)  \S+: .*\[([a-z-]+)\]$", re.MULTILINE)
 FILL = "INSERT INTO users SELECT g, md5(g::text) FROM generate_series(1, 3000) g"
+SKIPPED = " is left out"  # a slot, in the log
 QUIET = {
     "no-proven-backup",
     "alerts-untested",
@@ -165,7 +166,7 @@ def test_alerts_equal_faults(servers: Servers, source: Address, tmp_path: Path, 
 
 def one_fault(fault: Fault, alerts: Web, service: Serving) -> None:
     """It comes and is told, once; it goes and that is told, once; nothing else is."""
-    before = len(events(alerts))
+    before, skips = len(events(alerts)), service.said(SKIPPED)
     assert standing(events(alerts)) == set(), (fault.name, events(alerts))
     fault.begin()
 
@@ -177,6 +178,8 @@ def one_fault(fault: Fault, alerts: Web, service: Serving) -> None:
     until(lambda: standing(events(alerts)) == set(), so_far, 300)
     told = Counter(events(alerts)[before:])
     news = {code for kind, code in told if kind == "NEW"}
-    assert fault.codes <= news <= fault.codes | fault.perhaps, (fault.name, told)
+    # Slots come every five seconds: on a machine that is busy for more than two of them, that is told too, and true.
+    slow = {"run-skipped"} if service.said(SKIPPED) > skips + 1 else set()
+    assert fault.codes <= news <= fault.codes | fault.perhaps | slow, (fault.name, told)
     for code in fault.codes:
         assert told["NEW", code] == 1, (fault.name, told)

@@ -109,6 +109,7 @@ class Switching(Dump):
         return Dump.capture(self, switching, progress)
 
 
+@pytest.mark.slow
 def test_a4_another_server_between_two_steps_ends_the_backup(tmp_path: Path, own: Scratch) -> None:
     """Its roles would come with the rows of the first."""
     kit = Kit(tmp_path / "store")
@@ -132,6 +133,7 @@ def test_a4_another_server_between_two_steps_ends_the_backup(tmp_path: Path, own
     assert [one.id for one in kit.repository.backups("db")[0]] == [made.id]
 
 
+@pytest.mark.slow
 def test_a8_timeouts_of_the_role_and_the_database_end_no_backup(program: Program, own: Scratch) -> None:
     """What a backup must outlast, and one session idles in; what was in force is in the manifest."""
     given = {"statement": 1, "lock": 1, "idle_in_transaction_session": 150, "idle_session": 150, "transaction": 150}
@@ -164,6 +166,7 @@ def test_a9_a_pooler_in_between_is_refused_before_anything_is_read(
         assert program.ok("list", "--json").json == []
 
 
+@pytest.mark.slow
 def test_a15_a_server_without_a_free_connection_is_one_sentence(program: Program, own: Scratch) -> None:
     program.configure(db=own.address)
     with contextlib.ExitStack() as stack:
@@ -175,6 +178,7 @@ def test_a15_a_server_without_a_free_connection_is_one_sentence(program: Program
     program.ok("backup", "--quiet")
 
 
+@pytest.mark.slow
 def test_a37_temporary_tables_of_others_are_left_out(program: Program, database: Address) -> None:
     with connect(database) as other:
         other.run("CREATE TEMP TABLE passing AS SELECT generate_series(1, 1000) AS id")
@@ -185,6 +189,7 @@ def test_a37_temporary_tables_of_others_are_left_out(program: Program, database:
     assert program.ok("prove", "--json").json["proven"]
 
 
+@pytest.mark.slow
 def test_a46_a_function_that_relies_on_the_search_path_is_named_and_leaves_no_half_of_a_target(
     program: Program, servers: Servers
 ) -> None:
@@ -211,6 +216,7 @@ def test_a46_a_function_that_relies_on_the_search_path_is_named_and_leaves_no_ha
     drop_database(servers(16).address, database.database)
 
 
+@pytest.mark.slow
 def test_a48_a_damaged_page_is_named_and_what_there_is_stays(program: Program, own: Scratch) -> None:
     """Of a database copied by files, no page of which anybody has read yet."""
     whole = own.address.to("whole")

@@ -47,6 +47,7 @@ def left(folder: Path) -> list[tuple[str, str]]:
     return [(one.name, one.why) for one in put_back_all(Engine, folder, sleep=lambda _: None)]
 
 
+@pytest.mark.slow
 def test_whom_nobody_asked_to_stop_is_left_as_he_is(stack: Stack, stopped: Path) -> None:
     """A person stopped him meanwhile: that is not for us to undo."""
     docker("stop", stack.service)
@@ -56,6 +57,7 @@ def test_whom_nobody_asked_to_stop_is_left_as_he_is(stack: Stack, stopped: Path)
     docker("start", stack.service)
 
 
+@pytest.mark.slow
 def test_who_is_back_is_no_longer_ours_to_start_while_another_is_not(stack: Stack, stopped: Path) -> None:
     gone = {**kept(stack, stack.service), "id": "0" * 64, "name": "nobody-of-this-name"}
     docker("stop", stack.service)
@@ -92,6 +94,7 @@ def test_a_container_that_stopping_would_remove_is_refused(program: Program, sta
     docker("run", "--detach", *sleeping)
 
 
+@pytest.mark.slow
 def test_a_url_of_another_server_is_refused_before_anything_is_stopped(program: Program, stack: Stack) -> None:
     with engine.stack() as other:
         file = program.folder / "pgproof.toml"

@@ -312,6 +312,7 @@ def small() -> Manifest:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(manifest=manifests)
 def test_a_sealed_manifest_comes_back_the_same(manifest: Manifest) -> None:

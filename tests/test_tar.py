@@ -161,6 +161,7 @@ def test_a_file_that_shrinks_while_it_is_read_keeps_the_archive_whole(tmp_path: 
     assert (target / "b").read_bytes() == b"b" * 10 and (target / "a").stat().st_size == 10_000
 
 
+@pytest.mark.slow
 def test_the_control_file_of_a_real_server(tmp_path: Path) -> None:
     """What we read of it is what pg_controldata says."""
     from pgproof.postgres import tools

@@ -57,12 +57,14 @@ def look(tmp_path: Path) -> Callable[..., dict[str, Finding]]:
 Look = Callable[..., dict[str, Finding]]
 
 
+@pytest.mark.slow
 def test_a_sound_server_has_no_trap(stack: Stack, look: Look) -> None:
     Engine().wait_ready(stack.database, 60)  # its health is looked at once a second
     found = look(stack.database, stack.volume, stack.service, at=stack.address)
     assert {code: one.level for code, one in found.items()} == {"container": "ok", "volume": "ok"}
 
 
+@pytest.mark.slow
 def test_doctor_tells_of_the_container(stack: Stack, tmp_path: Path) -> None:
     program = Program(tmp_path, {"STACK_PASSWORD": engine.PASSWORD, "DOCKER_HOST": engine.address()})
     lost = stack.source.replace(f'"{stack.volume}"', f'"{stack.volume}_lost"')
@@ -90,6 +92,7 @@ def test_another_volume_than_the_one_with_the_data_is_told(stack: Stack, made: M
     assert trap.level == "critical" and f"spare_{made.tag}" in trap.text
 
 
+@pytest.mark.slow
 def test_data_of_postgresql_18_outside_the_named_volume_is_told(made: Made, look: Look) -> None:
     """Mounted where images up to 17 keep their data: the volume stays empty, and its backup would be empty."""
     name = made.run("eighteen", "--volume", f"named_{made.tag}:/var/lib/postgresql/data",
@@ -109,6 +112,7 @@ def test_an_empty_volume_is_told(made: Made, look: Look) -> None:
     assert found["container"].level == "warning" and "created" in found["container"].text
 
 
+@pytest.mark.slow
 def test_g9_a_volume_of_two_servers_is_told(made: Made, look: Look) -> None:
     mount = ("--volume", f"both_{made.tag}:/var/lib/postgresql/data")
     first = made.run("first", *mount)
@@ -121,6 +125,7 @@ def test_g9_a_volume_of_two_servers_is_told(made: Made, look: Look) -> None:
     assert shared.level == "critical" and second in shared.text
 
 
+@pytest.mark.slow
 def test_g6_a_container_that_a_dead_run_left_stopped_is_told(made: Made, look: Look, tmp_path: Path) -> None:
     name = made.run("left", "--volume", f"left_{made.tag}:/var/lib/postgresql/data")
     wait_for_server(name)
@@ -140,6 +145,7 @@ def test_services_that_are_not_there_and_such_as_are_not_named_are_told(stack: S
     assert found["service-unlisted"].level == "info" and stack.service in found["service-unlisted"].text
 
 
+@pytest.mark.slow
 def test_a_url_that_leads_to_another_server_is_told(stack: Stack, made: Made, look: Look) -> None:
     """Else the logical backups would be of one database and the volume's of another."""
     other = made.run("other", "--volume", f"other_{made.tag}:/var/lib/postgresql/data")

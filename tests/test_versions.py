@@ -28,6 +28,7 @@ def zoo(servers: Servers, major: int) -> Address:
     return database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new"), [(15, 17), slow(16, 18), slow(17, 18), slow(15, 18)])
 def test_the_zoo_is_proven_in_a_newer_server(servers: Servers, tmp_path: Path, old: int, new: int) -> None:
     servers(new)
@@ -39,6 +40,7 @@ def test_the_zoo_is_proven_in_a_newer_server(servers: Servers, tmp_path: Path, o
     assert len(proof.tables) >= len(made.evidence.tables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new"), [(15, 17), slow(15, 18), slow(17, 18)])
 def test_the_zoo_is_restored_into_a_newer_server(servers: Servers, tmp_path: Path, old: int, new: int) -> None:
     servers(new)
@@ -51,6 +53,7 @@ def test_the_zoo_is_restored_into_a_newer_server(servers: Servers, tmp_path: Pat
     drop_database(servers(new).address, target.database)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("server", "programs"), [(15, 17), slow(16, 18)])
 def test_only_newer_programs(servers: Servers, tmp_path: Path, server: int, programs: int) -> None:
     """They set transaction_timeout, which servers before 17 do not know, and pg_restore ends at it."""

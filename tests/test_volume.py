@@ -106,6 +106,7 @@ def tree_of(root: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_journey_of_a_volume(program: Program, stack: Stack) -> None:
     """Backup with a measured stop, proof in its own image; the volume deleted, restored; the data is what it was."""
     before, states = stack.value(SUM.format("users")), stack.states()
@@ -130,6 +131,7 @@ def test_the_journey_of_a_volume(program: Program, stack: Stack) -> None:
     eventually(lambda: "pgproof_drill" not in docker("volume", "ls", "--quiet"))
 
 
+@pytest.mark.slow
 def test_of_a_source_with_both_kinds_both_are_made_and_proven_encrypted(program: Program, stack: Stack) -> None:
     file, secret = program.folder / "pgproof.toml", program.folder / "passphrase"
     secret.touch(0o600)
@@ -145,6 +147,7 @@ def test_of_a_source_with_both_kinds_both_are_made_and_proven_encrypted(program:
     assert "below half" not in program.run("status").out, "the kinds are not measured by one another"
 
 
+@pytest.mark.slow
 def test_files_come_back_as_they_were(stack: Stack, tmp_path: Path, engine_here: Engine) -> None:
     """G14: owners, modes, attributes, holes, links, odd names, of a volume with two passes and with one."""
     odd = engine.mountpoint(stack.volume) / "odd"
@@ -177,6 +180,7 @@ def test_files_come_back_as_they_were(stack: Stack, tmp_path: Path, engine_here:
     shutil.rmtree(odd)
 
 
+@pytest.mark.slow
 def test_a_second_pass_reads_what_changed_and_forgets_what_went(
     stack: Stack, tmp_path: Path, engine_here: Engine
 ) -> None:
@@ -226,6 +230,7 @@ class Meddling(Engine):
         return Engine.stop(self, container, seconds)
 
 
+@pytest.mark.slow
 def test_a_failure_while_the_server_is_down_starts_it_first(stack: Stack, tmp_path: Path, engine_here: Engine) -> None:
     """G6: the disk is full, say; containers run again before the error is raised, and nothing is listed."""
     states = stack.states()
@@ -241,6 +246,7 @@ def test_a_failure_while_the_server_is_down_starts_it_first(stack: Stack, tmp_pa
     assert not work.repository.backups("db")[0] and not list((tmp_path / "stopped").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_stop_that_lasts_longer_than_it_may_ends_and_nothing_is_kept(
     stack: Stack, tmp_path: Path, engine_here: Engine
 ) -> None:
@@ -252,6 +258,7 @@ def test_a_stop_that_lasts_longer_than_it_may_ends_and_nothing_is_kept(
     assert not work.repository.backups("db")[0] and not list((tmp_path / "stopped").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_server_that_somebody_starts_meanwhile_spoils_the_backup(
     stack: Stack, tmp_path: Path, engine_here: Engine
 ) -> None:
@@ -267,6 +274,7 @@ def test_a_server_that_somebody_starts_meanwhile_spoils_the_backup(
     assert stack.states() == states
 
 
+@pytest.mark.slow
 def test_g2_a_container_made_anew_meanwhile_spoils_the_backup(
     stack: Stack, tmp_path: Path, engine_here: Engine
 ) -> None:
@@ -284,6 +292,7 @@ def test_g2_a_container_made_anew_meanwhile_spoils_the_backup(
     assert not work.repository.backups("db")[0] and not list((tmp_path / "stopped").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_g7_a_port_that_is_taken_is_said_and_tried_again(stack: Stack, tmp_path: Path, engine_here: Engine) -> None:
     taken = socket.socket()
 
@@ -304,6 +313,7 @@ def test_g7_a_port_that_is_taken_is_said_and_tried_again(stack: Stack, tmp_path:
     assert stack.states()[stack.service][1] == "running" and not list((tmp_path / "stopped").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_g8_what_was_stopped_or_paused_before_is_so_afterwards(
     stack: Stack, tmp_path: Path, engine_here: Engine
 ) -> None:
@@ -319,6 +329,7 @@ def test_g8_what_was_stopped_or_paused_before_is_so_afterwards(
     stack.wait()
 
 
+@pytest.mark.slow
 def test_g5_a_server_that_was_killed_is_named_crash_consistent_and_still_proven(
     stack: Stack, tmp_path: Path, engine_here: Engine
 ) -> None:
@@ -354,6 +365,7 @@ def test_g12_an_engine_that_does_not_answer(program: Program, stack: Stack) -> N
     assert ran.code == 6 and "engine does not answer" in ran.err and "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_restore_refuses_a_volume_in_use_or_with_files(program: Program, stack: Stack) -> None:
     program.ok("backup", "--quiet")
     stack.wait()
@@ -372,6 +384,7 @@ def test_restore_refuses_a_volume_in_use_or_with_files(program: Program, stack: 
     assert wrong.code == 2 and "volume:NAME" in wrong.err
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_before_a_volume_is_made(program: Program, stack: Stack) -> None:
     made = program.ok("backup", "--json").json
     stack.wait()

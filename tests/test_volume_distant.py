@@ -41,6 +41,7 @@ def program(tmp_path: Path, stack: Stack) -> Program:
     return made
 
 
+@pytest.mark.slow
 def test_the_journey_of_a_volume_elsewhere(program: Program, stack: Stack) -> None:
     """Backed up, proven, restored into a new volume; the server on that has what was there."""
     good, states = stack.value(SUM), stack.states()
@@ -65,6 +66,7 @@ def test_the_journey_of_a_volume_elsewhere(program: Program, stack: Stack) -> No
     stack.wait()
 
 
+@pytest.mark.slow
 def test_an_archive_made_here_can_be_restored_there_and_the_other_way_round(program: Program, stack: Stack) -> None:
     """Both are the one format: owners, modes and links are what they were, however they came."""
     program.ok("backup", "--quiet")
@@ -83,11 +85,13 @@ def test_an_archive_made_here_can_be_restored_there_and_the_other_way_round(prog
     assert len(first) > 50
 
 
+@pytest.mark.slow
 def test_doctor_says_how_it_goes_and_does_not_take_it_for_empty(program: Program) -> None:
     codes = {one["code"] for one in program.run("doctor", "--json").json["findings"]}
     assert "volume-unreadable" in codes and "volume-empty" not in codes
 
 
+@pytest.mark.slow
 def test_in_place_and_recover_need_the_folder_and_say_so(program: Program, stack: Stack) -> None:
     program.ok("backup", "--quiet")
     stack.wait()
@@ -117,6 +121,7 @@ def tree(root: Path) -> dict[str, tuple[str, int, int, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_stop_that_lasts_longer_than_it_may_ends_and_nothing_is_kept(program: Program, stack: Stack) -> None:
     """The engine is slow to send what it has."""
     states = stack.states()

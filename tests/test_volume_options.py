@@ -50,6 +50,7 @@ def is_proven_and_comes_back(program: Program, stack: Stack) -> None:
         assert other.value("SELECT count(*) FROM users") == 1000
 
 
+@pytest.mark.slow
 def test_a_bound_folder_is_read_where_it_lies(place: Callable[[Stack], Program], tmp_path: Path) -> None:
     """The engine mounts it only while a container uses it: what it calls the mount point is empty during the stop."""
     device = tmp_path / "device"
@@ -71,6 +72,7 @@ def test_a_bound_folder_is_read_where_it_lies(place: Callable[[Stack], Program],
         assert stack.value("SELECT count(*) FROM users") == 0
 
 
+@pytest.mark.slow
 def test_a_volume_that_is_mounted_only_while_it_is_used_goes_by_docker_cp(
     place: Callable[[Stack], Program], tmp_path: Path
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_volume_that_is_mounted_only_while_it_is_used_goes_by_docker_cp(
         assert any("read by docker cp" in one and "only while it is used" in one for one in shown["notes"]), shown
 
 
+@pytest.mark.slow
 def test_what_would_end_with_the_stop_is_refused_before_it(place: Callable[[Stack], Program]) -> None:
     with on(("type=tmpfs", "device=tmpfs")) as stack:
         before = stack.states()
@@ -95,6 +98,7 @@ def test_what_would_end_with_the_stop_is_refused_before_it(place: Callable[[Stac
         assert stack.states() == before and stack.value("SELECT count(*) FROM users") == 1000
 
 
+@pytest.mark.slow
 def test_a_mount_inside_the_data_directory_is_refused_before_the_stop(
     place: Callable[[Stack], Program], tmp_path: Path
 ) -> None:
@@ -109,6 +113,7 @@ def test_a_mount_inside_the_data_directory_is_refused_before_the_stop(
         assert stack.states() == before
 
 
+@pytest.mark.slow
 def test_two_volumes_that_share_a_service_are_stopped_one_after_the_other(
     place: Callable[[Stack], Program],
 ) -> None:

@@ -41,6 +41,7 @@ def shown(columns: int, words: str) -> list[str]:
     return _SHOWN.sub(b"", sent).decode().replace("\r", "\n").splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["rows", "removing the online sessions that the backup would bring back"])
 @pytest.mark.parametrize("columns", [60, 80, 132])
 def test_progress_is_one_line_with_all_its_figures(columns: int, words: str) -> None:

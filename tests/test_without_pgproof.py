@@ -160,6 +160,7 @@ def test_the_page_has_the_commands_that_are_run_here() -> None:
     assert not re.search(r"pgproof (backup|restore|verify|prove|show|list)", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("major", "how", "compress", "ending"),
     [

@@ -12,6 +12,7 @@ def edit(scene: Scene, old: str, new: str) -> None:
     toml.write_text(text.replace(old, new, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["backup", "list", "prune", "doctor"])
 def test_an_unknown_source(scene: Scene, command: str) -> None:
     ran = scene.program.run(command, "dbb")
@@ -23,6 +24,7 @@ def test_an_unknown_source(scene: Scene, command: str) -> None:
     scene.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -32,6 +32,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("called", NAMES)
 def test_names_of_databases(servers: Servers, program: Program, databases: Callable[..., Address], called: str) -> None:
     databases(called)
@@ -92,6 +93,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ODD)
 def test_encodings(servers: Servers, program: Program, databases: Callable[[str], Address], encoding: str) -> None:
     _, data, table = ODD[encoding]

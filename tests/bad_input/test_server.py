@@ -39,6 +39,7 @@ def test_a_server_that_is_not_there(scene: Scene, where: str) -> None:
     scene.check()
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing(scene: Scene) -> None:
     with silent() as port:
         scene.configure(db=Address(f"postgresql://nobody@127.0.0.1:{port}/db"))
@@ -148,6 +149,7 @@ def test_row_level_security_that_hides_rows(servers: Servers, scene: Scene, forc
             scene.program.ok("backup")
 
 
+@pytest.mark.slow
 def test_a_table_that_somebody_has_locked(scene: Scene) -> None:
     toml = scene.program.folder / "pgproof.toml"
     toml.write_text(toml.read_text().replace("[sources.db]\n", "[sources.db]\nlock_timeout = 2\n"))

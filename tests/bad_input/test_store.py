@@ -52,6 +52,7 @@ def encrypted(scene: Scene) -> Scene:
 # -- full -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [4, 16, 64, 120, 160])
 def test_a_store_that_is_full(scene: Scene, kilobytes: int) -> None:
     """The disk has room for nothing, a lock, a part, and nearly all; the good backup lies on it too."""
@@ -84,6 +85,7 @@ def test_no_room_for_a_drill(scene: Scene) -> None:
 # -- keys -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["verify"], ["verify", "latest"], ["prove", "latest"], ["restore", "latest"]])
 def test_a_wrong_passphrase(encrypted: Scene, words: list[str]) -> None:
     program = encrypted.program
@@ -98,6 +100,7 @@ def test_a_wrong_passphrase(encrypted: Scene, words: list[str]) -> None:
     program.ok("restore", "latest", "--dry-run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["prove", "latest"], ["restore", "latest"]])
 def test_no_key_where_one_was_used(encrypted: Scene, words: list[str]) -> None:
     config = encrypted.program.folder / "pgproof.toml"
@@ -107,6 +110,7 @@ def test_no_key_where_one_was_used(encrypted: Scene, words: list[str]) -> None:
     encrypted.check(backups=2)
 
 
+@pytest.mark.slow
 def test_no_gpg(encrypted: Scene) -> None:
     program = encrypted.program
     folder = program.folder / "bin"
@@ -153,6 +157,7 @@ def nonsense(path: Path) -> None:
     path.write_bytes(b'{"format": "another", "content": [1, 2, {}]}' if path.suffix == ".json" else b"\x1f\x8b no gzip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [truncated, flipped, emptied, nonsense])
 @pytest.mark.parametrize("name", ["manifest.json", "db.sql.gz", "schema.dump", "globals.sql.gz"])
 def test_damaged_files(scene: Scene, harm, name: str) -> None:
@@ -178,6 +183,7 @@ def test_damaged_files(scene: Scene, harm, name: str) -> None:
     assert program.run("verify", third).code == 0
 
 
+@pytest.mark.slow
 def test_a_foreign_manifest(scene: Scene, make_program) -> None:
     """The manifest of another backup, of another store, and of another source."""
     program = scene.program
@@ -197,6 +203,7 @@ def test_a_foreign_manifest(scene: Scene, make_program) -> None:
     scene.check()
 
 
+@pytest.mark.slow
 def test_a_part_of_another_backup(scene: Scene) -> None:
     program = scene.program
     kit.run(scene.source, "INSERT INTO small VALUES (0, 'one more')")
@@ -214,6 +221,7 @@ def test_a_part_of_another_backup(scene: Scene) -> None:
     assert program.run("verify", scene.good).code == 0
 
 
+@pytest.mark.slow
 def test_files_that_are_not_ours_are_kept(scene: Scene) -> None:
     program = scene.program
     old = time.time() - 30 * 86400
@@ -238,6 +246,7 @@ def test_files_that_are_not_ours_are_kept(scene: Scene) -> None:
 # -- two at once, and places ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_backups_at_once(scene: Scene) -> None:
     """One is made; the other is busy, or waits its turn. Both at once into another store are both made."""
     program = scene.program
@@ -265,6 +274,7 @@ def test_two_backups_at_once(scene: Scene) -> None:
     program.ok("verify")
 
 
+@pytest.mark.slow
 def test_a_store_whose_disk_is_not_mounted(scene: Scene) -> None:
     program = scene.program
     away = program.folder / "away"
@@ -291,6 +301,7 @@ def test_another_store_in_its_place(scene: Scene) -> None:
     program.ok("backup")
 
 
+@pytest.mark.slow
 def test_a_marker_that_cannot_be_read(scene: Scene) -> None:
     marker = scene.program.store / ".pgproof-store"
     whole = marker.read_bytes()
@@ -302,6 +313,7 @@ def test_a_marker_that_cannot_be_read(scene: Scene) -> None:
     scene.check()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_read_only(scene: Scene) -> None:
     program = scene.program
     kept = program.folder / "kept"

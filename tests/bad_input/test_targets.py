@@ -11,6 +11,7 @@ from tests.bad_input.conftest import MAJOR, Scene, fill, refused
 from tests.conftest import Program, Servers
 
 
+@pytest.mark.slow
 def test_a_database_that_has_tables(servers: Servers, scene: Scene, databases: Callable[..., Address]) -> None:
     target = servers.database(MAJOR)
     kit.run(target, "CREATE TABLE mine (id int)", "INSERT INTO mine VALUES (7)")
@@ -24,6 +25,7 @@ def test_a_database_that_has_tables(servers: Servers, scene: Scene, databases: C
     scene.check()
 
 
+@pytest.mark.slow
 def test_the_source_itself_is_never_overwritten(scene: Scene, databases: Callable[..., Address]) -> None:
     name = scene.source.database
     refused(scene.program.run("restore", "latest", "--to", name), 4, "--replace")
@@ -34,6 +36,7 @@ def test_the_source_itself_is_never_overwritten(scene: Scene, databases: Callabl
     scene.check()
 
 
+@pytest.mark.slow
 def test_clients_that_are_connected(servers: Servers, scene: Scene, databases: Callable[..., Address]) -> None:
     target = servers.database(MAJOR)
     with connect(target) as client:
@@ -47,6 +50,7 @@ def test_clients_that_are_connected(servers: Servers, scene: Scene, databases: C
     scene.check()
 
 
+@pytest.mark.slow
 def test_a_backup_of_a_newer_server(servers: Servers, scene: Scene, make_program: Callable[[str], Program]) -> None:
     newer = make_program("newer")
     source = servers.database(18)
@@ -60,6 +64,7 @@ def test_a_backup_of_a_newer_server(servers: Servers, scene: Scene, make_program
     scene.check()
 
 
+@pytest.mark.slow
 def test_roles_that_the_target_lacks(servers: Servers, scene: Scene, databases: Callable[..., Address]) -> None:
     server = servers(MAJOR).address
     kit.run(

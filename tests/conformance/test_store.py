@@ -160,6 +160,7 @@ def test_replace_replaces_whole(store: Store) -> None:
     assert names(store) == ["x", "y"]
 
 
+@pytest.mark.slow
 def test_a_reader_sees_one_content_whole_while_it_is_replaced(request: pytest.FixtureRequest, store: Store) -> None:
     """rclone takes the old file away before the new one is there: for that moment it has none, which S3 never does."""
     gaps = UNCONDITIONAL in request.node.name
@@ -186,6 +187,7 @@ def test_a_reader_sees_one_content_whole_while_it_is_replaced(request: pytest.Fi
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_listing_is_complete_while_others_come_and_go(store: Store) -> None:
     """A lock is taken and released beside the backups all the time; none of them may vanish from a list."""
     lasting = sorted([f"kc/{number:03}" for number in range(30)] + [f"kc/zz/{number}" for number in range(3)])
@@ -210,6 +212,7 @@ def test_a_listing_is_complete_while_others_come_and_go(store: Store) -> None:
         thread.join()
 
 
+@pytest.mark.slow
 def test_writers_and_deleters_in_one_folder_do_not_trip_over_one_another(store: Store) -> None:
     """The last delete in a folder may take the folder with it; a writer just then must not fail."""
     failures: list[BaseException] = []
@@ -232,6 +235,7 @@ def test_writers_and_deleters_in_one_folder_do_not_trip_over_one_another(store: 
     assert names(store) == []
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(max_size=3000),
@@ -287,6 +291,7 @@ def test_list_is_sorted_and_by_prefix(store: Store) -> None:
     assert [entry.size for entry in store.list("a/")] == [3, 7, 4, 3]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     wanted=st.sets(st.from_regex(r"[ab.-]{0,2}[ab](/[ab.-]{0,2}[ab]){0,2}", fullmatch=True), max_size=8),

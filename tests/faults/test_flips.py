@@ -170,6 +170,7 @@ def flips(one: Stored, count: int, key: Key | None = None, restore_every: int = 
     return tried
 
 
+@pytest.mark.slow
 @pytest.mark.sweep(300, full=10000)
 def test_flips(plain: Stored, encrypted: Stored, sweep: int) -> None:
     report = {
@@ -182,6 +183,7 @@ def test_flips(plain: Stored, encrypted: Stored, sweep: int) -> None:
         write_evidence(Path(folder), report, bare_tools(plain, 500))
 
 
+@pytest.mark.slow
 def test_every_bit_of_a_manifest(plain: Stored) -> None:
     manifest = plain.folder / "manifest.json"
     right = manifest.read_bytes()
@@ -252,6 +254,7 @@ def test_blocks_exchanged(plain: Stored) -> None:
         assert plain.found() and plain.refused()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["plain", "encrypted"])
 def test_parts_and_manifests_of_another_backup(which: str, request: pytest.FixtureRequest) -> None:
     one: Stored = request.getfixturevalue(which)

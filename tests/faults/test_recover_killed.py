@@ -130,6 +130,7 @@ def test_e6_an_undo_that_is_killed_at_every_record_is_ended_by_one_command(killi
     assert points * sweep >= 8
 
 
+@pytest.mark.slow
 def test_e6_a_database_that_was_closed_for_the_switch_is_opened_again_by_going_back(killing: Killing) -> None:
     """Between closing it and the renames nobody can connect: the one moment in which neither serves."""
     program, database = killing.program, killing.database
@@ -149,6 +150,7 @@ def test_e6_a_database_that_was_closed_for_the_switch_is_opened_again_by_going_b
     assert named_like(database, "_") == []
 
 
+@pytest.mark.slow
 def test_e6_a_going_back_that_is_interrupted_is_not_taken_for_a_switch(killing: Killing) -> None:
     """The new database is gone then, as after a switch: only the record tells the one from the other."""
     program = killing.program
@@ -176,6 +178,7 @@ def test_e6_a_going_back_that_is_interrupted_is_not_taken_for_a_switch(killing: 
     assert named_like(killing.database, "_") == []
 
 
+@pytest.mark.slow
 def test_a_recovery_that_comes_to_nothing_leaves_the_way_back_of_the_one_before(killing: Killing) -> None:
     program = killing.program
     program.ok("recover", "--yes", planned(program), "--quiet")

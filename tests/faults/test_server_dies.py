@@ -33,6 +33,7 @@ def failed(run: Running) -> None:
     assert done.returncode in (1, 6) and "hint: " in done.stderr, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "moment"), EACH, ids=str)
 def test_our_sessions_are_ended(make_scene: Callable[..., Scene], verb: str, moment: Moment) -> None:
     """A2 and E7: by an administrator, a failover, a restart: nothing half is left."""
@@ -55,6 +56,7 @@ def server_of_its_own() -> AbstractContextManager[Scratch]:
     return scratch(fitting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", BACKUP, ids=str)
 def test_the_server_is_killed(folder: Path, moment: Moment) -> None:
     """A1: kill -9 of the postmaster and all its processes."""
@@ -80,6 +82,7 @@ def test_the_server_is_killed(folder: Path, moment: Moment) -> None:
         assert program.run("backup").code == 6
 
 
+@pytest.mark.slow
 def test_another_server_answers(servers: Servers, make_scene: Callable[..., Scene]) -> None:
     """A5: a rebuilt or a wrong server does not take the place of the old one unnoticed."""
     scene = make_scene()

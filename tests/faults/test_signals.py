@@ -74,6 +74,7 @@ def test_a_signal(make_scene: Callable[..., Scene], what: str, number: signal.Si
     raise AssertionError(f"only {came} signals of {len(points)} came in time")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_starts(make_scene: Callable[..., Scene], number: signal.Signals) -> None:
     """While modules are still being imported there is nothing to clean up, and still no traceback."""
@@ -88,6 +89,7 @@ def test_a_signal_while_it_starts(make_scene: Callable[..., Scene], number: sign
         assert ran.code == 130 or (ran.code == 0 and place > len(opened) * 0.8), ran
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once(make_scene: Callable[..., Scene]) -> None:
     """The first is being answered: it stands where the drill's server is stopped."""
     scene = make_scene()
@@ -100,6 +102,7 @@ def test_a_second_signal_ends_it_at_once(make_scene: Callable[..., Scene]) -> No
     scene.check_converged(scene.program.run("prove", "--quiet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "program"),
     [("backup", "pg_dump"), ("backup", "pg_dumpall"), ("backup", "gpg"), ("restore", "pg_restore"),

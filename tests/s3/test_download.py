@@ -43,6 +43,7 @@ def away(endpoint: Endpoint, between: Proxy, prefix: str) -> Iterator[S3Store]:
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["reset", "close"])
 @pytest.mark.parametrize("size", [-1, 4 * MIB, 10_000])
 def test_c3_a_download_that_is_cut_several_times_goes_on_where_it_was(
@@ -59,6 +60,7 @@ def test_c3_a_download_that_is_cut_several_times_goes_on_where_it_was(
     assert hashlib.sha256(found).digest() == hashlib.sha256(data).digest()
 
 
+@pytest.mark.slow
 def test_c3_a_part_of_an_object_that_is_cut_goes_on_where_it_was(near: S3Store, away: S3Store, between: Proxy) -> None:
     put(near, "kc/one", DATA)
     between.plan(Fault("reset", 700_000, "down", times=3))
@@ -68,6 +70,7 @@ def test_c3_a_part_of_an_object_that_is_cut_goes_on_where_it_was(near: S3Store, 
     assert between.fault is None
 
 
+@pytest.mark.slow
 def test_a_store_that_never_comes_back_ends_it_with_a_sentence(near: S3Store, away: S3Store, between: Proxy) -> None:
     put(near, "kc/one", DATA)
     between.plan(Fault("reset", 1000, "down", times=1000))
@@ -76,6 +79,7 @@ def test_a_store_that_never_comes_back_ends_it_with_a_sentence(near: S3Store, aw
             stream.read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["replaced", "deleted"])
 def test_an_object_that_changes_while_it_is_read_is_an_error_and_never_a_mixture(
     near: S3Store, away: S3Store, between: Proxy, how: str
@@ -107,6 +111,7 @@ def test_a_server_that_passes_over_ranges_is_refused(faulty: S3Store, faults: S3
     assert get(faulty, "kc/one") == b"0123456789"
 
 
+@pytest.mark.slow
 def test_a_part_of_a_large_object_costs_what_it_has(near: S3Store, away: S3Store, between: Proxy) -> None:
     with near.create("kc/large") as sink:
         for number in range(100):
@@ -132,6 +137,7 @@ def test_what_is_not_there(near: S3Store) -> None:
             assert stream.read() == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 202, 301, 302, 404, 503])
 @pytest.mark.parametrize("page", [b"<html><p>Please log in<br></html>", b"<html><p>Please log in</p></html>", b""])
 def test_a_web_page_in_place_of_s3_is_never_taken_for_an_answer(

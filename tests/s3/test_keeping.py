@@ -345,6 +345,7 @@ def test_for_good_destroys_every_version_of_this_name_and_of_no_other(
     assert found.get("DeleteMarkers", []) == []
 
 
+@pytest.mark.slow
 def test_c14_object_lock_that_is_asked_for_and_not_there_is_critical(opened, locked: str, faults, moto_server) -> None:
     assert remarks(opened(lock="compliance", lock_for=timedelta(days=1)))["object-lock"] == "critical"
     assert remarks(opened(bucket=locked))["object-lock"] == "info"

@@ -48,6 +48,7 @@ class _Run:
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["rclone", "moto"])
 def test_of_two_runs_at_the_same_moment_never_both_hold_the_lock(
     request: pytest.FixtureRequest, server: str, prefix: str

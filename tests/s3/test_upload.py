@@ -392,6 +392,7 @@ def test_c16_a_provider_without_conditions_is_asked_without(faulty: S3Store, fau
         put(faulty, "kc/one", data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["lock", "bucket"])
 def test_a_bucket_with_object_lock_is_given_the_md5_that_s3_demands_there(
     faults: S3Faults, moto_server: Endpoint, prefix: str, how: str
