@@ -22,8 +22,12 @@ def answers(one: Keycloak) -> bool:
         return False
 
 
-def test_the_volume_is_removed_and_the_same_people_log_in(tmp_path: Path) -> None:
-    """By `pgproof recover` of the volume; the sessions that were online are dropped, as configured."""
+@pytest.mark.sweep(0, full=1)
+def test_the_volume_is_removed_and_the_same_people_log_in(tmp_path: Path, sweep: int) -> None:
+    """By `pgproof recover` of the volume; the sessions that were online are dropped, as configured.
+
+    A sweep compares what Keycloak exports too, which takes a start of its own each time.
+    """
     with engine.stack() as stack, keycloak(tmp_path, stack.address) as one:
         program = Program(tmp_path, {"STACK_PASSWORD": engine.PASSWORD, "DOCKER_HOST": engine.address()})
         lines = 'checks = ["keycloak"]\nsessions = "drop-online"\n'
@@ -35,7 +39,7 @@ def test_the_volume_is_removed_and_the_same_people_log_in(tmp_path: Path) -> Non
         fill(one)
         online = one.login(REALM, "ann", PASSWORDS["ann"], client=CLIENT, scope="openid")
         offline = one.login(REALM, "bob", PASSWORDS["bob"], client=CLIENT, scope="openid offline_access")
-        keys, export = one.key_set(REALM), one.exported(REALM)
+        keys, export = one.key_set(REALM), one.exported(REALM) if sweep else None
         made = program.ok("backup", "--json").json
         assert made["cluster"]["stop"]["seconds"] < 30
         proof = program.ok("prove", "--json").json
@@ -51,7 +55,7 @@ def test_the_volume_is_removed_and_the_same_people_log_in(tmp_path: Path) -> Non
         assert len(told["checks"]) == 26 and all(told["checks"].values())
         one.start()
 
-        assert one.key_set(REALM) == keys and one.exported(REALM) == export
+        assert one.key_set(REALM) == keys and (one.exported(REALM) if sweep else None) == export
         assert one.users(REALM) == sorted(PASSWORDS)  # and not eve
         for user in ("ann", "bob"):
             assert one.logs_in(REALM, user, PASSWORDS[user], client=CLIENT)

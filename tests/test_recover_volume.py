@@ -161,7 +161,7 @@ def test_another_cluster_in_the_volume_is_the_wrong_host(program: Program, stack
 
 
 @pytest.mark.slow
-@pytest.mark.sweep(every=7)
+@pytest.mark.sweep(every=13)
 def test_e6_killed_at_every_record_of_a_volumes_recovery_old_or_new_is_whole(
     program: Program, stack: Stack, sweep: int
 ) -> None:

@@ -12,6 +12,7 @@ from pgproof.postgres.sql import name as quoted
 from tests import kit
 from tests.bad_input.conftest import MAJOR, fill, refused
 from tests.conftest import Program, Servers
+from tests.sweeps import WHOLE, spread
 
 NAMES = [
     'it\'s "quoted"',
@@ -33,7 +34,8 @@ NAMES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("called", NAMES)
+@pytest.mark.sweep(6, full=len(NAMES))
+@pytest.mark.parametrize("called", NAMES if WHOLE else spread(NAMES, 6))
 def test_names_of_databases(servers: Servers, program: Program, databases: Callable[..., Address], called: str) -> None:
     databases(called)
     source = servers.database(MAJOR, called)

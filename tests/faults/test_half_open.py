@@ -50,7 +50,8 @@ def drop_unfinished(source: Address, before: set[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_signal_while_a_connection_is_being_made(gate: Gate, source: Address, program: Program) -> None:
+@pytest.mark.sweep(every=3)
+def test_a_signal_while_a_connection_is_being_made(gate: Gate, source: Address, program: Program, sweep: int) -> None:
     """Each connection of a backup, a restore is the one that is not answered."""
     program.configure(db=gate.address)
     program.ok("backup")
@@ -62,7 +63,7 @@ def test_a_signal_while_a_connection_is_being_made(gate: Gate, source: Address, 
         assert connections > 4
         with connect(source, "postgres") as session:
             session.run("DROP DATABASE IF EXISTS trial")
-        for number in range(1, connections + 1):
+        for number in range(1, connections + 1, sweep):
             gate.expect(number)
             child = program.start(*verb)
             assert gate.held.wait(60), f"{verb}: connection {number} of {connections} was not made"

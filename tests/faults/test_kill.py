@@ -155,24 +155,24 @@ def drop(scene: Scene, database: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.sweep(8, full=130)
+@pytest.mark.sweep(6, full=130)
 def test_backup_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
     kill_at_each(make_scene(), backup, sweep)
 
 
 @pytest.mark.slow
-@pytest.mark.sweep(8, full=100)
+@pytest.mark.sweep(6, full=100)
 def test_encrypted_backup_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
     kill_at_each(make_scene(encrypted=True), backup, sweep)
 
 
 @pytest.mark.slow
-@pytest.mark.sweep(8, full=200)
+@pytest.mark.sweep(6, full=200)
 def test_restore_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
     kill_at_each(make_scene(), restore, sweep, restoring=True)
 
 
 @pytest.mark.slow
-@pytest.mark.sweep(4, full=25)
+@pytest.mark.sweep(3, full=25)
 def test_prove_killed(make_scene: Callable[..., Scene], sweep: int) -> None:
     kill_at_each(make_scene(), prove, sweep)
